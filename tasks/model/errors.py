@@ -1,0 +1,31 @@
+"""
+What can go wrong, by what the caller should do about it.
+
+    MiddlewatchError
+    |-- TransientError          the same call may succeed later: Prefect retries it
+    `-- PermanentError          the same call will fail again: never retried
+        |-- ConfigurationError  the user has to change something: exit code 2
+        `-- ObjectError         one log object cannot be read: it is set aside, the others go on
+
+Every message is one sentence that names what, where and what to do, and holds no secret.
+"""
+
+
+class MiddlewatchError(Exception):
+    """Base of all errors that Middlewatch raises on purpose."""
+
+
+class TransientError(MiddlewatchError):
+    """The same call may succeed later."""
+
+
+class PermanentError(MiddlewatchError):
+    """The same call will fail again."""
+
+
+class ConfigurationError(PermanentError):
+    """A setting, parameter, credential or rules file has to be changed by the user."""
+
+
+class ObjectError(PermanentError):
+    """One log object cannot be read in this run; a later run tries it again."""

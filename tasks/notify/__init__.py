@@ -1,0 +1,1 @@
+"""Tell people about incidents: message text and the Telegram channel."""

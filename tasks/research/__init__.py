@@ -1,0 +1,1 @@
+"""Cited web context about a suspect, from Tavily."""

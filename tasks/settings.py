@@ -1,0 +1,116 @@
+"""Where things are, and the secrets to reach them: everything that differs per environment."""
+
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.model.errors import ConfigurationError
+from tasks.model.verdicts import AnalystName
+
+HAIKU = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+
+class Settings(BaseSettings):
+    """
+    Read from the environment; names that are not ours keep their standard spelling.
+
+    Thresholds live in tasks/detect/rules.yml, what differs per run is a flow parameter, and the
+    schedule is in prefect.yaml. AWS credentials and endpoints come from the standard AWS chain.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MIDDLEWATCH_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    source: Annotated[
+        str | None,
+        Field(
+            description="What scheduled scans read: a directory, or s3://bucket/prefix.",
+            examples=["s3://acme-logs/nginx/", "/var/log/nginx"],
+        ),
+    ] = None
+    database_url: Annotated[
+        SecretStr,
+        Field(description="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASS@HOST/DB."),
+    ] = SecretStr("sqlite:///.middlewatch/middlewatch.db")
+    rules_file: Annotated[
+        Path | None, Field(description="Rules to use instead of the shipped tasks/detect/rules.yml.")
+    ] = None
+    syslog_timezone: Annotated[
+        str, Field(description="IANA zone of syslog times that name none.", examples=["Europe/Rome"])
+    ] = "UTC"
+
+    analyst: Annotated[
+        AnalystName, Field(description="Who judges: bedrock, or rules (no model, no network).")
+    ] = AnalystName.BEDROCK
+    bedrock_model_id: Annotated[
+        str, Field(description="Model or inference profile id on Amazon Bedrock.")
+    ] = HAIKU
+    bedrock_input_usd_per_million: Annotated[
+        Decimal | None, Field(ge=0, description="Price of input tokens; unset: the list price.")
+    ] = None
+    bedrock_output_usd_per_million: Annotated[
+        Decimal | None, Field(ge=0, description="Price of output tokens; unset: the list price.")
+    ] = None
+    bedrock_concurrency: Annotated[
+        int, Field(ge=1, le=64, description="Suspects judged at the same time.")
+    ] = 4
+    bedrock_timeout_seconds: Annotated[
+        int, Field(ge=1, le=600, description="Longest wait for one answer of the model.")
+    ] = 60
+
+    tavily_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("TAVILY_API_KEY"), description="Unset: no web research."
+        ),
+    ] = None
+    tavily_api_url: Annotated[
+        str, Field(validation_alias=AliasChoices("TAVILY_API_URL"), description="API base URL.")
+    ] = "https://api.tavily.com"
+    max_searches: Annotated[
+        int, Field(ge=0, le=20, description="Web searches per suspect; 0 turns research off.")
+    ] = 2
+
+    telegram_bot_token: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("TELEGRAM_BOT_TOKEN"), description="Unset: no alerts."
+        ),
+    ] = None
+    telegram_chat_id: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("TELEGRAM_CHAT_ID"),
+            description="Chat, group or @channel that is alerted.",
+        ),
+    ] = None
+    telegram_api_url: Annotated[
+        str, Field(validation_alias=AliasChoices("TELEGRAM_API_URL"), description="API base URL.")
+    ] = "https://api.telegram.org"
+
+
+@cache
+def settings() -> Settings:
+    """
+    The settings of this process.
+
+    Raises:
+        ConfigurationError: A value is malformed; names the variable, not the value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors(include_input=False)
+        )
+        # outside the except block the value would not be in the traceback's context either
+    raise ConfigurationError(f"Set these environment variables right and try again: {problems}.")
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else f"MIDDLEWATCH_{field.upper()}"

@@ -1,0 +1,1 @@
+"""The database: ledger, tallies, incidents, deliveries and runs."""

@@ -1,0 +1,1 @@
+"""Judge one suspect: a Bedrock model or the deterministic rules analyst."""

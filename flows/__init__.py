@@ -1,1 +1,1 @@
-"""The flows: scan and backfill, as Prefect and the command line start them."""
+"""The flows that people and schedules start; each reads like the drawing in the README."""

@@ -18,6 +18,22 @@ class MiddlewatchError(Exception):
 class TransientError(MiddlewatchError):
     """The same call may succeed later."""
 
+    def __init__(
+        self, message: str, *, retry_after_seconds: int | None = None, is_ambiguous: bool = False
+    ) -> None:
+        """
+        Take what the other side said about the failure.
+
+        Args:
+            message: One sentence.
+            retry_after_seconds: How long it asked to wait, where it did.
+            is_ambiguous: The call may have taken effect although it failed; another one may
+                do it twice.
+        """
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.is_ambiguous = is_ambiguous
+
 
 class PermanentError(MiddlewatchError):
     """The same call will fail again."""

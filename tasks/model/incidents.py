@@ -19,6 +19,11 @@ class Family(StrEnum):
     DENIAL_OF_SERVICE = "denial_of_service"
     OTHER = "other"
 
+    @property
+    def label(self) -> str:
+        """For people: `SQL injection`."""
+        return self.value.replace("_", " ").capitalize().replace("Sql", "SQL")
+
 
 class Severity(StrEnum):
     """How bad if true (OCSF); ordered by *rank*."""

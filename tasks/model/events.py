@@ -13,11 +13,11 @@ class EventCategory(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """
+    r"""
     One log line that says what a client did.
 
     Text fields hold what the line says, unescaped one level where the format itself escapes
-    (`\\"`, `\\x22`), never percent-decoded. "-" in the log is None here.
+    (`\"`, `\x22`), never percent-decoded. "-" in the log is None here.
     """
 
     timestamp: int

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 
 def digest(*parts: str | int) -> str:
@@ -62,6 +63,15 @@ class LogObject:
     """For files: the stream as it will be continued (offset 0: a new one). None for S3."""
     attempts: int = 0
     """Runs that failed on this version before."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """What the ledger says of one object version."""
+
+    state: Literal["done", "quarantined", "skipped"]
+    attempts: int
+    """Runs that tried to read it."""
 
 
 @dataclass(frozen=True, slots=True)

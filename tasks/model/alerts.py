@@ -1,0 +1,53 @@
+"""Alerts: an incident state change worth telling, as the outbox keeps it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tasks.model.incidents import Severity
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    """The last attempt did not succeed; the next run tries again."""
+    SKIPPED = "skipped"
+    """The channel was off when the alert arose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One message about one incident. Everything that any later run needs to send it."""
+
+    incident_id: str
+    kind: str
+    """`confirmed`, `needs_review`, or `changed-<digest of what the evidence is now>`."""
+    severity: Severity
+    source_ip: str
+    html: str
+    plain: str
+    digest_line: str
+    """HTML of one line, for when many alerts become one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An alert on a channel."""
+
+    id: str
+    alert: Alert
+    state: DeliveryState
+    attempts: int
+    """Before this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOutcome:
+    """What one attempt came to."""
+
+    state: DeliveryState
+    message_id: str | None = None
+    error: str | None = None
+    """One sentence, ours."""

@@ -1,0 +1,97 @@
+"""The outbox: an alert is on record before it is sent, and stays there until it is delivered."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from tasks.model.alerts import Alert, Delivery, DeliveryOutcome, DeliveryState
+from tasks.model.incidents import Severity
+from tasks.model.objects import digest
+from tasks.store.engine import transaction, upsert
+from tasks.store.tables import deliveries
+
+UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
+
+
+class Outbox:
+    """The deliveries of one namespace on one channel."""
+
+    def __init__(self, engine: Engine, namespace: str, channel: str) -> None:
+        """Rows of other namespaces and channels are never seen."""
+        self._engine = engine
+        self._namespace = namespace
+        self._channel = channel
+
+    def add(
+        self, alerts: Sequence[Alert], *, state: DeliveryState, run_id: str, now: datetime
+    ) -> None:
+        """Each alert is on record once; one that was added before stays as it is."""
+        rows = [
+            {
+                "id": digest(alert.incident_id, self._channel, alert.kind),
+                "namespace": self._namespace,
+                "incident_id": alert.incident_id,
+                "channel": self._channel,
+                "kind": alert.kind,
+                "state": state,
+                "attempts": 0,
+                "alert": asdict(alert),
+                "run_id": run_id,
+                "created_at": now,
+                "updated_at": now,
+            }
+            for alert in alerts
+        ]
+        with transaction(self._engine) as connection:
+            for row in rows:
+                upsert(connection, deliveries, [row], keep=set(row))
+
+    def undelivered(self) -> list[Delivery]:
+        """All alerts that nobody has received yet, also of earlier runs, oldest first."""
+        waiting = (
+            select(deliveries)
+            .where(
+                deliveries.c.namespace == self._namespace,
+                deliveries.c.channel == self._channel,
+                deliveries.c.state.in_(UNDELIVERED),
+            )
+            .order_by(deliveries.c.created_at, deliveries.c.id)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(waiting).all()
+        return [
+            Delivery(row.id, _alert(row.alert), DeliveryState(row.state), row.attempts)
+            for row in rows
+        ]
+
+    def begin_attempt(self, delivery_ids: Sequence[str], now: datetime) -> None:
+        """The attempt is on record before anything is sent."""
+        with transaction(self._engine) as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id.in_(delivery_ids))
+                .values(attempts=deliveries.c.attempts + 1, updated_at=now)
+            )
+
+    def record(self, delivery_ids: Sequence[str], outcome: DeliveryOutcome, now: datetime) -> None:
+        """The outcome is on record; a message that was sent stays sent."""
+        sent_at = now if outcome.state is DeliveryState.SENT else None
+        with transaction(self._engine) as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id.in_(delivery_ids), deliveries.c.state != DeliveryState.SENT)
+                .values(
+                    state=outcome.state.value,
+                    message_id=outcome.message_id,
+                    error=outcome.error,
+                    sent_at=sent_at,
+                    updated_at=now,
+                )
+            )
+
+
+def _alert(stored: dict[str, Any]) -> Alert:
+    return Alert(**{**stored, "severity": Severity(stored["severity"])})

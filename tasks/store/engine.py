@@ -1,0 +1,193 @@
+"""One way to the database: engines, transactions, upserts, and errors said in our words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from tasks.model.errors import ConfigurationError, PermanentError, TransientError
+
+SQLITE_BUSY_SECONDS = 30
+MYSQL_CONNECT_SECONDS = 5
+MYSQL_ANSWER_SECONDS = 60
+MYSQL_TRANSIENT = frozenset(
+    {1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1290, 1317, 1836, 1927}
+    | {2002, 2003, 2006, 2013, 2055}
+)
+"""Too many connections, shutdown, network, lock wait, deadlock, fail-over, gone away."""
+MYSQL_CONFIGURATION = {
+    1044: "may not use this database: grant the user all privileges on it",
+    1045: "refused the user or password: set MIDDLEWATCH_DATABASE_URL right",
+    1049: "does not know this database: create it, with character set utf8mb4",
+    1142: "refused a statement: grant the user all privileges on the database",
+    1698: "refused the user or password: set MIDDLEWATCH_DATABASE_URL right",
+}
+
+
+@cache
+def engine_for(url: str) -> Engine:
+    """
+    The one engine of this process for *url*.
+
+    Raises:
+        ConfigurationError: The URL is not one of a supported database.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed)
+    return create_engine(
+        parsed,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": MYSQL_CONNECT_SECONDS,
+            "read_timeout": MYSQL_ANSWER_SECONDS,
+            "write_timeout": MYSQL_ANSWER_SECONDS,
+            "init_command": "SET time_zone='+00:00'",
+        },
+    )
+
+
+def _parse(url: str) -> URL:
+    parsed = None
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError, TypeError):
+        parsed = None
+    if parsed is not None and parsed.drivername in {"mysql", "mariadb"}:
+        parsed = parsed.set(drivername=f"{parsed.drivername}+pymysql")
+    known = {"sqlite", "sqlite+pysqlite", "mysql+pymysql", "mariadb+pymysql"}
+    if parsed is None or parsed.drivername not in known:
+        raise ConfigurationError(
+            "MIDDLEWATCH_DATABASE_URL is not a URL of a supported database: use "
+            "sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
+        )
+    return parsed
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror
+        else:
+            reason = None
+        if reason:
+            raise ConfigurationError(
+                f"The folder {folder} for the SQLite database cannot be made ({reason}): "
+                "set MIDDLEWATCH_DATABASE_URL to a place that can be written."
+            )
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:  # noqa: ANN401 -- a DB-API connection
+        # the driver would begin late and upgrade its lock, which fails under two writers
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """
+    Everything inside is committed, or nothing.
+
+    Raises:
+        TransientError: Deadlock, lock wait, lost connection...: repeat the whole transaction.
+        ConfigurationError: Refused user, unknown database, read-only file.
+        PermanentError: Anything else that the database refuses.
+    """
+    with translated(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Errors of the driver come out as ours, without the statement and its parameters."""
+    failure: DBAPIError | None = None
+    try:
+        yield
+    except DBAPIError as error:
+        failure = error
+    if failure is not None:
+        raise _in_our_words(failure, engine) from None
+
+
+def _in_our_words(error: DBAPIError, engine: Engine) -> Exception:
+    """The driver's error without parameters: they are log lines of attackers."""
+    cause = error.orig
+    arguments = getattr(cause, "args", ())
+    where = engine.url.render_as_string(hide_password=True)
+    if engine.dialect.name == "sqlite":
+        text = str(arguments[0]) if arguments else type(cause).__name__
+        if "locked" in text or "busy" in text or "disk I/O" in text or "full" in text:
+            return TransientError(f"The database {where} cannot be written now: {text}.")
+        if "unable to open" in text or "readonly" in text or "not a database" in text:
+            return ConfigurationError(
+                f"The database {where} cannot be used ({text}): check MIDDLEWATCH_DATABASE_URL "
+                "and the rights of the file and its folder."
+            )
+        return PermanentError(f"The database {where} refused a statement: {text}.")
+    code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+    if code in MYSQL_CONFIGURATION:
+        return ConfigurationError(f"The database {where} {MYSQL_CONFIGURATION[code]}.")
+    if code in MYSQL_TRANSIENT or error.connection_invalidated:
+        return TransientError(
+            f"The database {where} cannot be reached or is busy (MySQL error {code}): "
+            "check that it runs; the next run takes up what is left."
+        )
+    return PermanentError(
+        f"The database {where} refused a statement (MySQL error {code}, {type(cause).__name__})."
+    )
+
+
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, keep: set[str]
+) -> None:
+    """
+    Insert *rows*, or update the rows with the same primary key.
+
+    Args:
+        keep: Columns that an existing row does not change. With all columns but the key in it,
+            existing rows stay as they are.
+    """
+    if not rows:
+        return
+    keys = [c.name for c in table.primary_key]
+    changing = [c for c in rows[0] if c not in keep and c not in keys]
+    ordered = sorted(rows, key=lambda row: [row[k] for k in keys])  # same order, no deadlocks
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        into = mysql.insert(table)
+        changes = {c: into.inserted[c] for c in changing} or {keys[0]: table.c[keys[0]]}
+        connection.execute(into.on_duplicate_key_update(changes), ordered)
+        return
+    insert = sqlite.insert(table)
+    if changing:
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=keys, set_={c: insert.excluded[c] for c in changing}
+            ),
+            ordered,
+        )
+    else:
+        connection.execute(insert.on_conflict_do_nothing(index_elements=keys), ordered)

@@ -1,0 +1,306 @@
+"""The ledger: which version of which log object is counted, in one transaction with its tally."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, delete, select, update
+
+from tasks.model.objects import (
+    Extent,
+    FileStream,
+    KnownObject,
+    LogObject,
+    ObjectResult,
+    SkippedObject,
+    digest,
+)
+from tasks.store.engine import transaction, upsert
+from tasks.store.tables import file_streams, log_objects, tally_segments
+
+MAX_ATTEMPTS = 5
+"""Runs that may fail on one object version before it is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The tally of a batch as it is stored."""
+
+    first_minute: int
+    last_minute: int
+    payloads: tuple[bytes, ...]
+    """Parts, each well below MySQL's largest packet (16 MB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a batch came to in the ledger."""
+
+    done: int
+    taken: tuple[LogObject, ...]
+    """Objects that another run committed first; nothing of theirs was committed now."""
+    skipped: tuple[SkippedObject, ...]
+    quarantined: tuple[SkippedObject, ...]
+
+
+class Ledger:
+    """The ledger of one namespace."""
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        """Rows of other namespaces are never seen."""
+        self._engine = engine
+        self._namespace = namespace
+
+    # what the sources ask
+
+    def known_objects(
+        self, source: str, keys_and_versions: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], KnownObject]:
+        """Return what is on record of these versions; unknown ones are absent."""
+        ids = {self._id(source, *pair): pair for pair in keys_and_versions}
+        columns = (log_objects.c.id, log_objects.c.state, log_objects.c.attempts)
+        known: dict[tuple[str, str], KnownObject] = {}
+        with transaction(self._engine) as connection:
+            for chunk in _chunks(list(ids)):
+                rows = connection.execute(select(*columns).where(log_objects.c.id.in_(chunk)))
+                known |= {ids[row.id]: KnownObject(row.state, row.attempts) for row in rows}
+        return known
+
+    def file_streams(self, source: str) -> Sequence[FileStream]:
+        """Return all streams that were ever read from a directory."""
+        mine = (file_streams.c.namespace == self._namespace) & (
+            file_streams.c.source_sha256 == digest(source)
+        )
+        with transaction(self._engine) as connection:
+            return [_stream(row) for row in connection.execute(select(file_streams).where(mine))]
+
+    def record_seen(self, streams: Sequence[FileStream]) -> None:
+        """Streams without news are found at their new place by the next listing."""
+        with transaction(self._engine) as connection:
+            for stream in streams:
+                unmoved = file_streams.c.offset == stream.offset
+                connection.execute(
+                    update(file_streams)
+                    .where(file_streams.c.id == self._stream_row_id(stream), unmoved)
+                    .values(
+                        object_key=stream.object_key,
+                        inode=stream.inode,
+                        size_bytes=stream.size_bytes,
+                        modified_ns=stream.modified_ns,
+                    )
+                )
+
+    # what a batch commits
+
+    def taken(self, connection: Connection, results: Sequence[ObjectResult]) -> list[ObjectResult]:
+        """Return those results whose content another run has committed in the meantime."""
+        return [r for r in results if r.error is None and self._is_taken(connection, r)]
+
+    def commit(
+        self,
+        results: Sequence[ObjectResult],
+        segment: Segment | None,
+        *,
+        run_id: str,
+        now: datetime,
+    ) -> Commit:
+        """
+        Ledger rows, stream positions and the tally are committed together, or nothing is.
+
+        Args:
+            results: The extents' order over all results is the extent ordinal in the segment.
+            segment: None when nothing was counted.
+
+        Returns:
+            With `taken` not empty nothing at all was committed: leave those objects out of
+            results and segment, and commit again.
+        """
+        with transaction(self._engine) as connection:
+            taken = self.taken(connection, results)
+            if taken:
+                return Commit(0, tuple(r.log_object for r in taken), (), ())
+            rows = list(self._extent_rows(results, segment is not None, run_id, now))
+            failed = [self._failure_row(r, run_id, now) for r in results if r.error is not None]
+            upsert(connection, log_objects, rows, keep=set())
+            upsert(connection, log_objects, failed, keep=set())
+            self._supersede(connection, results)
+            self._advance(connection, results)
+            if segment is not None:
+                self._store_segment(connection, segment, [row["id"] for row in rows], now)
+        lost = [
+            (row["state"], SkippedObject(row["object_key"], row["version"], row["reason"]))
+            for row in failed
+        ]
+        return Commit(
+            done=len(results) - len(failed),
+            taken=(),
+            skipped=tuple(o for state, o in lost if state == "skipped"),
+            quarantined=tuple(o for state, o in lost if state == "quarantined"),
+        )
+
+    def _id(self, source: str, object_key: str, version: str) -> str:
+        return digest(self._namespace, source, object_key, version)
+
+    def _stream_row_id(self, stream: FileStream) -> str:
+        return digest(self._namespace, stream.stream_id)
+
+    def _is_taken(self, connection: Connection, result: ObjectResult) -> bool:
+        planned = result.log_object.stream
+        if planned is None:
+            key = self._id(
+                result.log_object.source, result.log_object.object_key, result.log_object.version
+            )
+            state = select(log_objects.c.state).where(log_objects.c.id == key)
+            return connection.scalar(state.with_for_update()) == "done"
+        stored = connection.execute(
+            select(file_streams.c.offset, file_streams.c.unfinished_id)
+            .where(file_streams.c.id == self._stream_row_id(planned))
+            .with_for_update()
+        ).one_or_none()
+        if stored is None:
+            return planned.offset > 0
+        return (stored.offset, stored.unfinished_id) != (planned.offset, planned.unfinished_id)
+
+    def _extent_rows(
+        self, results: Sequence[ObjectResult], has_segment: bool, run_id: str, now: datetime
+    ) -> Iterator[dict[str, Any]]:
+        read = [(r.log_object, e) for r in results for e in r.extents]
+        ids = [self._id(o.source, e.object_key, e.version) for o, e in read]
+        segment_id = digest(*ids) if has_segment else None
+        for ordinal, ((log_object, extent), row_id) in enumerate(zip(read, ids, strict=True)):
+            yield {
+                **self._object_columns(log_object, row_id, run_id, now),
+                **_extent_columns(extent),
+                "state": "done",
+                "reason": None,
+                "attempts": log_object.attempts + 1,
+                "segment_id": segment_id,
+                "extent": ordinal,
+                "superseded_by": None,
+                "needs_evaluation": has_segment,
+            }
+
+    def _failure_row(self, result: ObjectResult, run_id: str, now: datetime) -> dict[str, Any]:
+        log_object = result.log_object
+        row_id = self._id(log_object.source, log_object.object_key, log_object.version)
+        attempts = log_object.attempts + 1
+        return {
+            **self._object_columns(log_object, row_id, run_id, now),
+            "object_key": log_object.object_key,
+            "version": log_object.version,
+            "size": log_object.size_bytes,
+            "state": "quarantined" if attempts >= MAX_ATTEMPTS else "skipped",
+            "reason": result.error,
+            "attempts": attempts,
+        }
+
+    def _object_columns(
+        self, log_object: LogObject, row_id: str, run_id: str, now: datetime
+    ) -> dict[str, Any]:
+        return {
+            "id": row_id,
+            "namespace": self._namespace,
+            "source": log_object.source,
+            "key_sha256": digest(self._namespace, log_object.source, log_object.object_key),
+            "run_id": run_id,
+            "recorded_at": now,
+        }
+
+    def _supersede(self, connection: Connection, results: Sequence[ObjectResult]) -> None:
+        """What was counted of an earlier version of the same content is withdrawn."""
+        for result in results:
+            if not result.extents:
+                continue
+            log_object, extent = result.log_object, result.extents[0]
+            new_id = self._id(log_object.source, extent.object_key, extent.version)
+            planned = log_object.stream
+            if planned is None:
+                key = digest(self._namespace, log_object.source, log_object.object_key)
+                outdated = and_(log_objects.c.key_sha256 == key, log_objects.c.id != new_id)
+            else:
+                failed_id = self._id(log_object.source, log_object.object_key, log_object.version)
+                connection.execute(
+                    delete(log_objects).where(
+                        log_objects.c.id == failed_id, log_objects.c.state == "skipped"
+                    )
+                )
+                if planned.unfinished_id is None:
+                    continue
+                outdated = and_(log_objects.c.id == planned.unfinished_id)
+            connection.execute(
+                update(log_objects)
+                .where(outdated, log_objects.c.state == "done")
+                .values(
+                    state="skipped",
+                    reason="replaced by a later version",
+                    superseded_by=new_id,
+                    needs_evaluation=log_objects.c.segment_id.is_not(None),
+                )
+            )
+
+    def _advance(self, connection: Connection, results: Sequence[ObjectResult]) -> None:
+        rows = []
+        for result in results:
+            if result.stream is None:
+                continue
+            source = result.log_object.source
+            unfinished = [e for e in result.extents if e.is_unfinished]
+            last = (
+                self._id(source, unfinished[0].object_key, unfinished[0].version)
+                if unfinished
+                else None
+            )
+            rows.append(self._stream_row(source, replace(result.stream, unfinished_id=last)))
+        upsert(connection, file_streams, rows, keep=set())
+
+    def _stream_row(self, source: str, stream: FileStream) -> dict[str, Any]:
+        return {
+            "id": self._stream_row_id(stream),
+            "namespace": self._namespace,
+            "source_sha256": digest(source),
+            **{c: getattr(stream, c) for c in STREAM_COLUMNS},
+        }
+
+    def _store_segment(
+        self, connection: Connection, segment: Segment, ids: Sequence[str], now: datetime
+    ) -> None:
+        common = {
+            "namespace": self._namespace,
+            "segment_id": digest(*ids),
+            "first_minute": segment.first_minute,
+            "last_minute": segment.last_minute,
+            "recorded_at": now,
+        }
+        for part, payload in enumerate(segment.payloads):
+            row = {**common, "part": part, "payload": payload}
+            upsert(connection, tally_segments, [row], keep=set())
+
+
+STREAM_COLUMNS = tuple(FileStream.__dataclass_fields__)
+
+
+def _stream(row: Any) -> FileStream:  # noqa: ANN401 -- an SQLAlchemy row
+    values = {c: getattr(row, c) for c in STREAM_COLUMNS}
+    return FileStream(**{**values, "inode": int(values["inode"])})
+
+
+def _extent_columns(extent: Extent) -> dict[str, Any]:
+    return {
+        "object_key": extent.object_key,
+        "version": extent.version,
+        "size": extent.size_bytes,
+        "lines": extent.lines,
+        "lines_unparsed": extent.lines_unparsed,
+        "unparsed": [
+            {"line_number": s.line_number, "reason": s.reason, "line": s.line}
+            for s in extent.unparsed
+        ],
+        "first_event_at": extent.first_event_at,
+        "last_event_at": extent.last_event_at,
+    }
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """SQLite takes 32,766 variables in a statement, older ones 999."""
+    return (ids[i : i + 900] for i in range(0, len(ids), 900))

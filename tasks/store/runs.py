@@ -1,0 +1,69 @@
+"""The record of each run."""
+
+from datetime import datetime
+
+from sqlalchemy import Engine, update
+
+from tasks.model.runs import RunSummary
+from tasks.store.engine import transaction, upsert
+from tasks.store.tables import runs
+
+
+def open_run(
+    engine: Engine,
+    run_id: str,
+    *,
+    flow_run_id: str | None,
+    kind: str,
+    namespace: str,
+    source: str,
+    now: datetime,
+) -> None:
+    """The run is on record as `running`; one that is killed stays so."""
+    row = {
+        "id": run_id,
+        "flow_run_id": flow_run_id,
+        "kind": kind,
+        "namespace": namespace,
+        "source": source,
+        "state": "running",
+        "started_at": now,
+    }
+    with transaction(engine) as connection:
+        upsert(connection, runs, [row], keep={"started_at"})
+
+
+def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:
+    """The record has the numbers of *summary*, which the report shows, too."""
+    coverage = summary.coverage
+    problems = (*summary.failures, *summary.degradations)
+    values = {
+        "state": summary.state.value,
+        "finished_at": summary.finished_at,
+        "objects_listed": coverage.listed,
+        "objects_done": coverage.done,
+        "objects_unchanged": coverage.unchanged,
+        "objects_quarantined": coverage.quarantined,
+        "objects_skipped": coverage.skipped,
+        "lines": summary.lines,
+        "lines_unparsed": summary.lines_unparsed,
+        "bytes": summary.size_bytes,
+        "suspects": summary.suspects,
+        "incidents": len(summary.incidents),
+        "deliveries": sum(summary.deliveries.values()),
+        "searches": summary.searches,
+        "llm_calls": summary.usage.calls,
+        "llm_input_tokens": summary.usage.input_tokens,
+        "llm_output_tokens": summary.usage.output_tokens,
+        "llm_cost_usd": summary.usage.cost_usd,
+        "error": "\n".join(problems) or None,
+    }
+    with transaction(engine) as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+
+
+def fail_run(engine: Engine, run_id: str, error: str, now: datetime) -> None:
+    """The run is on record as failed, with one sentence that says why."""
+    values = {"state": "failed", "finished_at": now, "error": error}
+    with transaction(engine) as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(values))

@@ -1,0 +1,478 @@
+"""Tallies: mergeable, order-free counts per source IP and minute. No rule is judged here."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any, Final, Self
+from zlib import crc32
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
+from tasks.detect.signatures import TEXT_FIELDS
+from tasks.model.errors import PermanentError
+from tasks.model.events import Event, EventCategory
+
+COUNTS: Final = pl.Schema(
+    {
+        "extent": pl.UInt32(),
+        "source_ip": pl.String(),
+        "minute": pl.Int32(),
+        "counters": pl.Categorical(),
+        "count": pl.UInt32(),
+    }
+)
+"""
+How many events of one IP and minute count for exactly this combination of counters.
+
+`counters` names them with spaces between: the status class or login outcome first, then those of
+the rules. A benign client costs one row per minute this way, and the sum of all its rows is all
+that it did.
+"""
+VALUES: Final = pl.Schema(
+    {
+        "extent": pl.UInt32(),
+        "source_ip": pl.String(),
+        "minute": pl.Int32(),
+        "counter": pl.Categorical(),
+        "value_hash": pl.UInt64(),
+    }
+)
+"""Distinct values of value_count rules: per minute, the lowest hashes only."""
+SAMPLES: Final = pl.Schema(
+    {
+        "extent": pl.UInt32(),
+        "source_ip": pl.String(),
+        "minute": pl.Int32(),
+        "line_hash": pl.UInt64(),
+        "line_number": pl.Int64(),
+        "line": pl.String(),
+        "counters": pl.Categorical(),
+    }
+)
+"""Lines kept as evidence; identical bytes are one sample, with the smallest line number."""
+
+SIGNATURE_SAMPLES: Final = 4
+RULE_SAMPLES: Final = 2
+ORDINARY_SAMPLES: Final = 2
+ORDINARY: Final = ""
+"""The slot of lines that no rule takes for evidence."""
+
+_MAGIC: Final = b"MWT1"
+_SCHEMAS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
+_FLUSH_ENTRIES: Final = 50_000
+_COMPACT_ROWS: Final = 500_000
+_LAST_MINUTE: Final = 2**31 - 1
+_LINE_CHARACTERS: Final = 2000
+_FOCUS_CHARACTERS: Final = 600
+_DECODED_CHARACTERS: Final = 8192
+
+Sink = Callable[[Event, int, bytes], None]
+"""Counts one event; also takes the 1-based number and the bytes of its line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally:
+    """
+    What was counted of a batch: three columnar tables, by extent ordinal.
+
+    Counts add up; values and samples are kept by lowest hash, and the lowest of a union are the
+    lowest of the lowest. So however lines are cut into extents and tallies, together they say
+    the same. An extent can be taken out again as if it had never been counted.
+    """
+
+    counts: pl.DataFrame
+    values: pl.DataFrame
+    samples: pl.DataFrame
+
+    @property
+    def first_minute(self) -> int | None:
+        """Minutes since the epoch of the earliest event; None when nothing was counted."""
+        return self.counts["minute"].min()  # type: ignore[return-value]  # an integer column
+
+    @property
+    def last_minute(self) -> int | None:
+        """Minutes since the epoch of the latest event."""
+        return self.counts["minute"].max()  # type: ignore[return-value]  # an integer column
+
+    def only(self, extents: Collection[int]) -> Self:
+        """Return what these extents contributed."""
+        mine = pl.col("extent").is_in(list(extents))
+        return replace(
+            self,
+            counts=self.counts.filter(mine),
+            values=self.values.filter(mine),
+            samples=self.samples.filter(mine),
+        )
+
+    def to_payloads(self, max_bytes: int = 4 * 1024**2) -> list[bytes]:
+        """
+        The tally in parts of at most *max_bytes* (>= 64 KiB), in no particular order.
+
+        The same content gives the same bytes. An empty tally has no parts.
+        """
+        tables = (self.counts, self.values, self.samples)
+        return [
+            part
+            for kind, table in zip(_SCHEMAS, tables, strict=True)
+            for part in _encode(_MAGIC + kind, table, max_bytes)
+        ]
+
+    @classmethod
+    def from_payloads(cls, parts: Iterable[bytes], keep: Collection[int] | None = None) -> Self:
+        """
+        The tally that was written as *parts*; with *keep*, of these extents only.
+
+        Raises:
+            PermanentError: A part is damaged, or from a newer Middlewatch.
+        """
+        tables: dict[bytes, list[pl.DataFrame]] = {
+            kind: [schema.to_frame()] for kind, schema in _SCHEMAS.items()
+        }
+        for part in parts:
+            kind, table = _decode(part)
+            tables[kind].append(table)
+        tally = cls(*(pl.concat(pieces) for pieces in tables.values()))
+        return tally if keep is None else tally.only(keep)
+
+
+class TallyBuilder:
+    """
+    Counts the events of one batch.
+
+    Memory is bounded by distinct (extent, IP, minute, combination of counters), not by lines:
+    what has been counted is moved into columns again and again.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        """No extent is counted yet."""
+        self._match = rules.signature_set.match
+        self._rules = rules.rules
+        self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
+        self._limits = sample_limits(rules)
+        self._combinations: dict[tuple[str, ...], tuple[str, tuple[tuple[str, int], ...]]] = {}
+        self._counts: dict[tuple[int, str, int, str], int] = {}
+        self._values: dict[tuple[int, str, int, str], set[int]] = {}
+        self._samples: dict[tuple[int, str, int, str], dict[int, _Sample]] = {}
+        self._tables = (
+            _Table(COUNTS, _sum_counts),
+            _Table(VALUES, _lowest_values),
+            _Table(SAMPLES, self._lowest_samples),
+        )
+
+    def sink(self, extent: int) -> Sink:
+        """
+        A function that counts events under this extent ordinal.
+
+        It counts an event as often as it is called with it.
+        """
+        counts, combination = self._counts, self._combination
+
+        def count(event: Event, line_number: int, line: bytes) -> None:
+            place = (extent, event.source_ip, min(event.timestamp // 60, _LAST_MINUTE))
+            hits = self._match(event)
+            marks = [_activity(event)]
+            for rule in self._rules if hits else self._rules_without_hits:
+                if rule.selects(event, hits):
+                    if rule.type == "value_count":
+                        value = rule.value(event)
+                        if value is None:
+                            continue
+                        self._add_value((*place, rule.counter), value)
+                    marks.append(rule.counter)
+            counters, slots = combination(tuple(marks))
+            key = (*place, counters)
+            counts[key] = counts.get(key, 0) + 1
+            if slots[0][0] or not crc32(line) & 7:
+                sample = _Sample(event, line_number, line, counters, is_hit=bool(hits))
+                for slot, limit in slots:
+                    self._add_sample((*place, slot), limit, sample)
+            if len(counts) + len(self._samples) >= _FLUSH_ENTRIES:
+                self._flush()
+
+        return count
+
+    def drop(self, extent: int) -> None:
+        """What was counted under this extent so far is forgotten."""
+        self._flush()
+        for table in self._tables:
+            table.drop(extent)
+
+    def build(self) -> Tally:
+        """The tally of everything counted so far."""
+        self._flush()
+        return Tally(*(table.sorted() for table in self._tables))
+
+    def _combination(self, marks: tuple[str, ...]) -> tuple[str, tuple[tuple[str, int], ...]]:
+        """Both memory and time want one string and one set of slots per combination."""
+        known = self._combinations.get(marks)
+        if known is None:
+            slots = tuple((m, self._limits[m]) for m in marks if m in self._limits)
+            text = " ".join(filter(None, marks))
+            known = self._combinations[marks] = (text, slots or ((ORDINARY, ORDINARY_SAMPLES),))
+        return known
+
+    def _add_value(self, key: tuple[int, str, int, str], value: str) -> None:
+        hashes = self._values.setdefault(key, set())
+        hashes.add(_hash(value.encode("utf-8", "surrogatepass")))
+        if len(hashes) >= 4 * MAX_DISTINCT_VALUES:
+            self._values[key] = set(sorted(hashes)[:MAX_DISTINCT_VALUES])
+
+    def _add_sample(self, key: tuple[int, str, int, str], limit: int, sample: "_Sample") -> None:
+        kept = self._samples.setdefault(key, {})
+        same = kept.get(sample.line_hash)
+        if same is not None:
+            same.line_number = min(same.line_number, sample.line_number)
+        elif len(kept) < limit or sample.line_hash < max(kept):
+            sample.settle(self._match)
+            kept[sample.line_hash] = sample
+            if len(kept) > limit:
+                del kept[max(kept)]
+
+    def _flush(self) -> None:
+        counts, values, samples = self._tables
+        counts.add((*key, count) for key, count in self._counts.items())
+        values.add((*key, value) for key, hashes in self._values.items() for value in hashes)
+        samples.add(
+            (*key[:3], s.line_hash, s.line_number, s.text, s.counters)
+            for key, kept in self._samples.items()
+            for s in kept.values()
+        )
+        self._counts.clear()
+        self._values.clear()
+        self._samples.clear()
+
+    def _lowest_samples(self, samples: pl.DataFrame) -> pl.DataFrame:
+        place = ["extent", "source_ip", "minute"]
+        unique = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
+        return keep_lowest(unique, self._limits, place)
+
+
+class _Sample:
+    """A line that may be kept; its text is made only once it is."""
+
+    __slots__ = ("_event", "_line", "counters", "is_hit", "line_hash", "line_number", "text")
+
+    def __init__(
+        self, event: Event, line_number: int, line: bytes, counters: str, *, is_hit: bool
+    ) -> None:
+        self._event: Event | None = event
+        self._line = line
+        self.line_number = line_number
+        self.line_hash = _hash(line)
+        self.counters = counters
+        self.is_hit = is_hit
+        self.text = ""
+
+    def settle(self, match: Callable[[Event], Sequence[object]]) -> None:
+        """The text is there; line and event are let go of."""
+        if self._event is not None:
+            is_cut = len(self._line) > _LINE_CHARACTERS
+            focus = find_focus(self._event, match) if is_cut and self.is_hit else None
+            self.text = excerpt(self._line, focus)
+            self._event, self._line = None, b""
+
+
+class _Table:
+    """Rows that keep being reduced to those that matter, so that they stay few."""
+
+    def __init__(self, schema: pl.Schema, reduce: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+        self._schema = schema
+        self._reduce = reduce
+        self._reduced = schema.to_frame()
+        self._chunks: list[pl.DataFrame] = []
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return
+        data = dict(zip(self._schema, columns, strict=True))
+        self._chunks.append(pl.DataFrame(data, schema=self._schema))
+        if sum(c.height for c in self._chunks) > _COMPACT_ROWS + self._reduced.height:
+            self._compact()
+
+    def drop(self, extent: int) -> None:
+        self._compact()
+        self._reduced = self._reduced.filter(pl.col("extent") != extent)
+
+    def sorted(self) -> pl.DataFrame:
+        """All rows in an order that follows from their content."""
+        self._compact()
+        return _in_order(self._reduced)
+
+    def _compact(self) -> None:
+        if self._chunks:
+            self._reduced = self._reduce(pl.concat([self._reduced, *self._chunks]))
+            self._chunks.clear()
+
+
+def sample_limits(rules: RuleSet) -> dict[str, int]:
+    """
+    How many lines are kept per IP, minute and counter, of counters whose lines are evidence.
+
+    A rule that selects a plain page view counts volume: its lines say nothing one by one, and it
+    is left out here. Ordinary lines stand for it.
+    """
+    return {
+        rule.counter: SIGNATURE_SAMPLES if rule.is_signature else RULE_SAMPLES
+        for rule in rules.rules
+        if rule.is_signature or not rule.selects(_PAGE_VIEW, ())
+    }
+
+
+def keep_lowest(
+    samples: pl.DataFrame, limits: Mapping[str, int], place: Sequence[str]
+) -> pl.DataFrame:
+    """
+    The samples that are among the lowest hashes of one of their slots, per *place*.
+
+    Args:
+        samples: Each line_hash once per place.
+        limits: From sample_limits; a sample with none of these counters is ordinary.
+    """
+    limit_of = pl.DataFrame(
+        {"slot": list(limits), "limit": list(limits.values())},
+        schema={"slot": pl.String, "limit": pl.UInt32},
+    )
+    slots = (
+        samples.select(
+            *place, "line_hash", slot=pl.col("counters").cast(pl.String).str.split(" ")
+        )
+        .explode("slot", empty_as_null=True)
+        .join(limit_of, on="slot", how="left")
+        .with_columns(pl.col("limit").is_not_null().any().over(*place, "line_hash").alias("_is"))
+        .filter(pl.col("limit").is_not_null() | ~pl.col("_is"))
+        .with_columns(
+            pl.when("_is").then("slot").otherwise(pl.lit(ORDINARY)).alias("slot"),
+            pl.col("limit").fill_null(ORDINARY_SAMPLES),
+        )
+        .unique([*place, "slot", "line_hash"])
+        .filter(pl.col("line_hash").rank("ordinal").over(*place, "slot") <= pl.col("limit"))
+    )
+    return samples.join(slots, on=[*place, "line_hash"], how="semi")
+
+
+def excerpt(line: bytes, focus: bytes | None = None) -> str:
+    r"""
+    *line* as text of about 2,000 characters, with *focus* in it if that is somewhere inside.
+
+    Bytes that are not UTF-8 are written as `\xNN`; what is left out is shown as `[...]`.
+    """
+    if len(line) <= _LINE_CHARACTERS:
+        return _shorten(_text(line))
+    at = line.find(focus) if focus else -1
+    if focus is None or at < 0:
+        return _shorten(f"{_text(line[:1400])} [...] {_text(line[-500:])}")
+    head, tail = line[: min(at, 800)], line[max(at + len(focus), len(line) - 300) :]
+    return _shorten(f"{_text(head)} [...] {_text(focus)} [...] {_text(tail)}")
+
+
+def find_focus(event: Event, match: Callable[[Event], Sequence[object]]) -> bytes | None:
+    """The first piece of a long field of *event* that signatures hit by itself, if any."""
+    nothing: dict[str, Any] = dict.fromkeys(TEXT_FIELDS)
+    for name in TEXT_FIELDS:
+        text = getattr(event, name) or ""
+        for piece in _pieces(text):
+            if match(replace(event, **{**nothing, name: piece})):
+                return piece.encode("utf-8", "surrogateescape")
+    return None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Overlapping pieces of those parts of *text* that signatures see."""
+    if len(text) > _FOCUS_CHARACTERS:
+        ends = {0: text[:_DECODED_CHARACTERS]}
+        ends[max(len(text) - _DECODED_CHARACTERS, 0)] = text[-_DECODED_CHARACTERS:]
+        for end in ends.values():
+            for start in range(0, len(end), _FOCUS_CHARACTERS // 2):
+                yield end[start : start + _FOCUS_CHARACTERS]
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _LINE_CHARACTERS:
+        return text
+    return f"{text[:1400]} [...] {text[-500:]}"
+
+
+def _hash(content: bytes) -> int:
+    """64 bits that nobody can choose cheaply: attackers would fold many values into one."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+
+
+def _activity(event: Event) -> str:
+    """The status class or login outcome; empty for what has neither."""
+    if event.category is EventCategory.AUTHENTICATION:
+        return f"ssh_{event.event_outcome}" if event.event_outcome else ""
+    status = (event.http_response_status_code or 0) // 100
+    return f"{status}xx" if 2 <= status <= 5 else ""
+
+
+def _sum_counts(counts: pl.DataFrame) -> pl.DataFrame:
+    return counts.group_by("extent", "source_ip", "minute", "counters").agg(pl.col("count").sum())
+
+
+def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
+    rank = pl.col("value_hash").rank("ordinal").over("extent", "source_ip", "minute", "counter")
+    return values.unique().filter(rank <= MAX_DISTINCT_VALUES)
+
+
+def _in_order(table: pl.DataFrame) -> pl.DataFrame:
+    """Neighbours are alike, which compresses well; categories are ordered by their text."""
+    text = [pl.col(name).cast(pl.String) for name in table.columns if name.startswith("counter")]
+    rest = [name for name in table.columns if not name.startswith("counter")]
+    return table.sort(*text, *rest)
+
+
+def _encode(header: bytes, table: pl.DataFrame, max_bytes: int) -> Iterator[bytes]:
+    if table.is_empty():
+        return
+    file = BytesIO()
+    file.write(header)
+    # a Categorical would be written with a dictionary in this process's order
+    table.cast({pl.Categorical: pl.String}).write_parquet(
+        file, compression="zstd", statistics=False
+    )
+    size = file.tell()
+    if size <= max_bytes or table.height == 1:
+        yield file.getvalue()
+        return
+    pieces = min(table.height, size // max_bytes + 2)
+    for piece in table.iter_slices(-(-table.height // pieces)):
+        yield from _encode(header, piece, max_bytes)
+
+
+def _decode(part: bytes) -> tuple[bytes, pl.DataFrame]:
+    magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
+    if magic != _MAGIC or kind not in _SCHEMAS:
+        raise PermanentError(
+            f"A tally segment in the database starts with {part[:5]!r}, which this version does "
+            "not know; use the version of Middlewatch that wrote it, or a newer one."
+        )
+    try:
+        table = pl.read_parquet(part[len(_MAGIC) + 1 :])
+        return kind, table.cast(_SCHEMAS[kind]).select(_SCHEMAS[kind].names())
+    except PolarsError as error:
+        reason = str(error).splitlines()[0]
+    raise PermanentError(
+        f"A tally segment in the database is damaged ({reason}); "
+        "restore it from a backup, or scan its objects again in a new namespace."
+    )
+
+
+_PAGE_VIEW: Final = Event(
+    timestamp=0,
+    source_ip="192.0.2.1",
+    category=EventCategory.WEB,
+    http_request_method="GET",
+    url_original="/",
+    url_path="/",
+    http_response_status_code=200,
+    http_response_body_bytes=5120,
+    user_agent_original="Mozilla/5.0 (Windows NT 10.0; Win64; x64) Gecko/20100101 Firefox/140.0",
+)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.model.incidents import Severity
+from tasks.model.incidents import EvidenceKind
+from tasks.model.verdicts import Conclusion
 
 
 class DeliveryState(StrEnum):
@@ -19,17 +20,13 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message about one incident. Everything that any later run needs to send it."""
+    """A state change of one incident, with everything that any later run needs to tell it."""
 
-    incident_id: str
     kind: str
     """`confirmed`, `needs_review`, or `changed-<digest of what the evidence is now>`."""
-    severity: Severity
-    source_ip: str
-    html: str
-    plain: str
-    digest_line: str
-    """HTML of one line, for when many alerts become one message."""
+    conclusion: Conclusion
+    before: EvidenceKind | None = None
+    """For an incident that was judged before: what its evidence was then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,3 +146,22 @@ class Incident:
     def families(self) -> tuple[Family, ...]:
         """All families of the findings, the incident's own first."""
         return tuple(dict.fromkeys((self.family, *(f.family for f in self.findings))))
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceKind:
+    """What an incident amounted to when it was judged; a change in kind is judged again."""
+
+    families: tuple[Family, ...]
+    severity: Severity
+    request_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An incident that waits for the analyst, by reference: its lines stay in the database."""
+
+    incident_id: str
+    source_ip: str
+    family: Family
+    severity: Severity

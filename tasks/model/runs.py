@@ -9,6 +9,30 @@ from tasks.model.objects import Coverage, SkippedObject, UnparsedSample
 from tasks.model.verdicts import Conclusion, Usage
 
 
+class RunKind(StrEnum):
+    """What a run is for."""
+
+    SCAN = "scan"
+    BACKFILL = "backfill"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run that a task works for."""
+
+    id: str
+    name: str
+    """For people."""
+    kind: RunKind
+    namespace: str
+    source: str
+    """As the user named it."""
+    started_at: datetime
+    """UTC; the `now` of everything in this run that depends on one."""
+    url: str | None = None
+    """Its page in the UI; None when nothing serves one."""
+
+
 class RunState(StrEnum):
     """How a run ended."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.model.incidents import Incident, Severity, Status
+from tasks.model.incidents import Incident, Severity, Status, Suspect
 
 
 class Confidence(StrEnum):
@@ -120,6 +120,15 @@ class Research:
     """Queries that were really sent; the others came from the cache."""
     error: str | None = None
     """Why there is less than there could be; one sentence, ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A suspect with all that its path brought, by reference to its lines."""
+
+    suspect: Suspect
+    judgement: Judgement
+    research: Research = Research()
 
 
 @dataclass(frozen=True, slots=True)

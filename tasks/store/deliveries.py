@@ -1,18 +1,17 @@
 """The outbox: an alert is on record before it is sent, and stays there until it is delivered."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, select, update
 
 from tasks.model.alerts import Alert, Delivery, DeliveryOutcome, DeliveryState
-from tasks.model.incidents import Severity
 from tasks.model.objects import digest
 from tasks.store.engine import transaction, upsert
 from tasks.store.tables import deliveries
 
+ALERT = TypeAdapter(Alert)
 UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
@@ -31,14 +30,14 @@ class Outbox:
         """Each alert is on record once; one that was added before stays as it is."""
         rows = [
             {
-                "id": digest(alert.incident_id, self._channel, alert.kind),
+                "id": digest(alert.conclusion.incident.id, self._channel, alert.kind),
                 "namespace": self._namespace,
-                "incident_id": alert.incident_id,
+                "incident_id": alert.conclusion.incident.id,
                 "channel": self._channel,
                 "kind": alert.kind,
-                "state": state,
+                "state": state.value,
                 "attempts": 0,
-                "alert": asdict(alert),
+                "alert": ALERT.dump_python(alert, mode="json"),
                 "run_id": run_id,
                 "created_at": now,
                 "updated_at": now,
@@ -63,7 +62,9 @@ class Outbox:
         with transaction(self._engine) as connection:
             rows = connection.execute(waiting).all()
         return [
-            Delivery(row.id, _alert(row.alert), DeliveryState(row.state), row.attempts)
+            Delivery(
+                row.id, ALERT.validate_python(row.alert), DeliveryState(row.state), row.attempts
+            )
             for row in rows
         ]
 
@@ -91,7 +92,3 @@ class Outbox:
                     updated_at=now,
                 )
             )
-
-
-def _alert(stored: dict[str, Any]) -> Alert:
-    return Alert(**{**stored, "severity": Severity(stored["severity"])})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -27,6 +27,7 @@ from tasks.triage.prompt import Prompt, prompt_sha256, write_prompt
 if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
+    from botocore.exceptions import BotoCoreError, ClientError
     from langchain_aws import ChatBedrockConverse
     from langchain_core.runnables import Runnable
 
@@ -154,21 +155,23 @@ class BedrockAnalyst:
         from botocore.exceptions import BotoCoreError, ClientError
         from langchain_core.exceptions import OutputParserException
 
+        try:
+            model = self._model()
+        except (BotoCoreError, ClientError, ValueError) as error:
+            return self._explain(error)
         messages = [("system", prompt.system), ("human", prompt.user)]
         try:
             with _trace_only_on_purpose():
-                reply = self._model().invoke(messages)
+                reply = model.invoke(messages)
         except (ValidationError, OutputParserException) as error:
             # The tool's input was no JSON object, or there was no tool call.
             return Refused(_name_problem(error))
-        except ClientError as error:
-            return self._explain_refusal(error)
-        except BotoCoreError as error:
-            return self._explain_transport(error)
+        except (BotoCoreError, ClientError) as error:
+            return self._explain(error)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             # langchain-aws wraps one kind of denial; all else here is a body that is no reply.
             if isinstance(error.__cause__, ClientError):
-                return self._explain_refusal(error.__cause__)
+                return self._explain(error.__cause__)
             return _Failure(
                 "Bedrock answered with something that is no Converse reply: if it stays so, check"
                 " AWS_ENDPOINT_URL_BEDROCK_RUNTIME.",
@@ -194,35 +197,31 @@ class BedrockAnalyst:
             return Refused(_name_problem(reply["parsing_error"]))
         return check_answer(reply["parsed"], incident, prompt.lines)
 
+    def _explain(self, error: Exception) -> _Failure:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            return self._explain_refusal(error)
+        if isinstance(error, BotoCoreError):
+            return _explain_transport(error)
+        return _Failure(
+            f"langchain-aws cannot be set up for model {self._settings.bedrock_model_id}"
+            f" ({type(error).__name__}): check MIDDLEWATCH_BEDROCK_MODEL_ID and AWS_REGION.",
+            is_transient=False,
+        )
+
     def _explain_refusal(self, error: "ClientError") -> _Failure:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         model_id = self._settings.bedrock_model_id
         if code in _TRANSIENT_CODES or status in _TRANSIENT_HTTP or status >= 500:
             return _Failure(
-                f"Bedrock could not run model {model_id} now ({code}): it is tried again.",
+                f"Bedrock could not run model {model_id} ({code}): it may be able to later.",
                 is_transient=True,
             )
         remedy = _REMEDIES.get(code, "look the code up in the Bedrock documentation")
         return _Failure(
             f"Bedrock refused the call of model {model_id} ({code}): {remedy}.",
-            is_transient=False,
-        )
-
-    def _explain_transport(self, error: "BotoCoreError") -> _Failure:
-        from botocore.exceptions import ConnectionError as BotocoreConnectionError
-        from botocore.exceptions import HTTPClientError
-
-        kind = type(error).__name__
-        if isinstance(error, BotocoreConnectionError | HTTPClientError):
-            return _Failure(
-                f"Bedrock did not answer ({kind}): it is tried again; if it stays so, check the"
-                " network and the AWS region.",
-                is_transient=True,
-            )
-        return _Failure(
-            f"Bedrock cannot be called from here ({kind}): set AWS_REGION and AWS credentials,"
-            " or MIDDLEWATCH_ANALYST=rules.",
             is_transient=False,
         )
 
@@ -237,6 +236,24 @@ class BedrockAnalyst:
             return self._structured
 
 
+def _explain_transport(error: "BotoCoreError") -> _Failure:
+    from botocore.exceptions import ConnectionError as BotocoreConnectionError
+    from botocore.exceptions import HTTPClientError
+
+    kind = type(error).__name__
+    if isinstance(error, BotocoreConnectionError | HTTPClientError):
+        return _Failure(
+            f"Bedrock did not answer ({kind}): it may later; if it stays so, check the"
+            " network and the AWS region.",
+            is_transient=True,
+        )
+    return _Failure(
+        f"Bedrock cannot be called from here ({kind}): set AWS_REGION and AWS credentials,"
+        " or MIDDLEWATCH_ANALYST=rules.",
+        is_transient=False,
+    )
+
+
 def explain_unavailable() -> str | None:
     """
     Why Bedrock cannot be asked from here at all; None where it can be tried. Costs nothing.
@@ -247,7 +264,7 @@ def explain_unavailable() -> str | None:
 
     try:
         session = _open_session()
-        if session.region_name is None:
+        if not session.region_name:
             return "Bedrock is not used because no AWS region is set: set AWS_REGION."
         if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
             return None
@@ -279,20 +296,21 @@ def _build_model(settings: Settings) -> "Runnable[Any, Any]":
     _keep_prompts_out_of_logs()
     runtime, control = _open_clients(settings)
     model_id = settings.bedrock_model_id
+    # An ARN does not say whose model it is; a given provider of None is taken for an answer.
+    provider: dict[str, Any] = {"provider": "anthropic"} if model_id.startswith("arn:") else {}
     model = ChatBedrockConverse(
-        model=model_id,
-        # An ARN does not say whose model it is.
-        provider="anthropic" if model_id.startswith("arn:") else None,
+        model_id=model_id,
         client=runtime,
         bedrock_client=control,
         # Without it LANGSMITH_GATEWAY in the environment moves the traffic to LangSmith.
-        base_url=runtime.meta.endpoint_url,
+        endpoint_url=runtime.meta.endpoint_url,
         max_tokens=MAX_OUTPUT_TOKENS,
+        **provider,
     )
     return model.with_structured_output(Answer, include_raw=True, method=_choose_method(model))
 
 
-def _choose_method(model: "ChatBedrockConverse") -> Any:
+def _choose_method(model: "ChatBedrockConverse") -> Literal["function_calling", "json_schema"]:
     """A forced tool call where the model takes one, else its native JSON schema."""
     if "tool" in (model.supports_tool_choice_values or ()):
         return "function_calling"

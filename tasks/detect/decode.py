@@ -1,0 +1,160 @@
+"""Attackers' text as the attacked application would see it; what to make of it is in signatures."""
+
+import html
+import re
+import unicodedata
+from urllib.parse import unquote_to_bytes
+
+FIELD_LIMIT = 8192
+"""Characters of a field that are looked at: half from its head, half from its tail."""
+ROUNDS = 4
+"""Applications behind proxies decode twice; attackers hope for a third time."""
+
+# everything that decoding or normalising could change, apart from the case
+_CHANGEABLE = re.compile(r"[%+\\\x00-\x1f\x7f-\U0010ffff]|&(?:#|\w{2,32};)|  ")
+_ENTITY = re.compile(r"&(?:#x[0-9a-f]{1,8};?|#[0-9]{1,9};?|[a-z][a-z0-9]{1,31};)", re.IGNORECASE)
+_UNICODE_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-f]{4})|\\u\{0{0,4}([0-9a-f]{1,4})\}", re.IGNORECASE)
+_BYTE_ESCAPE = re.compile(r"\\x([0-9a-f]{2})", re.IGNORECASE)
+# lenient decoders take the low six bits of whatever follows C0 or C1 (%c0%af, %c0%2f, %c1%9c)
+_OVERLONG = re.compile(
+    rb"[\xc0\xc1][\x00-\xff]|\xe0[\x80-\x81][\x80-\xbf]|\xf0\x80[\x80-\x81][\x80-\xbf]", re.DOTALL
+)
+_STRAY_BYTES = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}
+_LINE_BREAK = re.compile(r"[\r\n]+")
+_WHITESPACE = re.compile(r"[\s\x01-\x1f\x7f\x80-\x9f]+")
+
+_SQL_HINT = re.compile(r"/\*|\x00")
+_SQL_CONDITIONAL = re.compile(r"/\*!\d{0,6}")
+_SQL_COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
+_SHELL_HINT = re.compile(r"['\"\\^`]|\$[@*{i]|\{[^{}]{1,200},")
+_SHELL_SPACE = re.compile(r"\$\{ifs[^{}]{0,32}\}|\$ifs(?:\$\d)?")
+_SHELL_BRACES = re.compile(r"\{([^{}]{1,200})\}")
+_SHELL_NOISE = re.compile(r"['\"\\^`]|\$[@*]|\$\{[@*]\}")
+_PATH_HINT = re.compile(r"\\|//|/\.|;|\x00")
+_PATH_PARAMETER = re.compile(r";[^/?;]*(?=/|$)")
+_PATH_NOISE = re.compile(r"/(?:\.?/)+")
+_UP = re.compile(r"(?:^|/)\.\.(?=/|$)")
+
+
+def decode(text: str | bytes, *, is_url: bool = False) -> str:
+    r"""
+    *text* with every encoding undone, lower-cased, with single spaces for runs of white space.
+
+    Undone are plus as space (in a URL) and, up to ROUNDS times: percent-encoding (also overlong
+    UTF-8 and `%uXXXX`), HTML entities, `\xNN` and `\uNNNN`, and what Unicode calls compatible
+    (full-width letters). Bytes that are not UTF-8 are read as Latin-1. NUL stays; other control
+    characters are white space. Never raises, and has no lone surrogates. At most FIELD_LIMIT
+    characters.
+
+    >>> decode("%252e%252e%c0%afETC/passwd")
+    '../etc/passwd'
+    >>> decode("1'+union/**/%u0053elect", is_url=True)
+    "1' union/**/select"
+    """
+    return _WHITESPACE.sub(" ", _undo(text, is_url=is_url))
+
+
+def view(text: str | bytes, *, is_url: bool = False) -> tuple[str, ...]:
+    r"""
+    *text* decoded, and then, where they differ from that, as other readers would see it.
+
+    The views are: decoded; with `\r` for line breaks; as SQL, without comments and NULs; as a
+    shell, without quoting, with `${IFS}` and braces as spaces; and for a URL as a path with `/`
+    only, without `/./`, `//` and `;parameters`, and that with its `..` resolved. None of them
+    holds `\n`.
+    """
+    undone = _undo(text, is_url=is_url)
+    decoded = _WHITESPACE.sub(" ", undone)
+    views = [decoded]
+    if _LINE_BREAK.search(undone):
+        views.append(
+            "\r".join(_WHITESPACE.sub(" ", li).strip() for li in _LINE_BREAK.split(undone))
+        )
+    if _SQL_HINT.search(decoded):
+        views.append(_read_as_sql(decoded))
+    if _SHELL_HINT.search(decoded):
+        views.append(_read_as_shell(decoded))
+    if is_url and _PATH_HINT.search(decoded):
+        path = _read_as_path(decoded)
+        views += [path, _resolve(path)]
+    return tuple(dict.fromkeys(views))
+
+
+def _undo(text: str | bytes, *, is_url: bool) -> str:
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    text = _bound(text)
+    if not _CHANGEABLE.search(text):
+        return text.lower()
+    if is_url:
+        text = text.replace("+", " ")
+    for _ in range(ROUNDS):
+        decoded = _decode_once(text)
+        if decoded == text:
+            break
+        text = decoded
+    return _bound(text.lower())
+
+
+def _bound(text: str) -> str:
+    if len(text) <= FIELD_LIMIT:
+        return text
+    half = FIELD_LIMIT // 2
+    return text[:half] + text[-half:]
+
+
+def _decode_once(text: str) -> str:
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+    text = _UNICODE_ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    text = _BYTE_ESCAPE.sub(r"%\1", text)
+    data = unquote_to_bytes(_encode(text))
+    data = _OVERLONG.sub(_shorten, data)
+    text = data.decode("utf-8", "surrogateescape").translate(_STRAY_BYTES)
+    return _bound(unicodedata.normalize("NFKC", text))
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _shorten(found: re.Match[bytes]) -> bytes:
+    sequence = found[0]
+    return bytes([(sequence[-2] & 1) << 6 | sequence[-1] & 0x3F])
+
+
+def _read_as_sql(text: str) -> str:
+    text = _SQL_CONDITIONAL.sub(" ", text.replace("\x00", ""))
+    text = _SQL_COMMENT.sub(" ", text).replace("*/", " ")
+    return _WHITESPACE.sub(" ", text)
+
+
+def _read_as_shell(text: str) -> str:
+    text = _SHELL_NOISE.sub("", _SHELL_SPACE.sub(" ", text))
+    text = _SHELL_BRACES.sub(lambda found: f" {found[1].replace(',', ' ')} ", text)
+    return _WHITESPACE.sub(" ", text)
+
+
+def _read_as_path(text: str) -> str:
+    text = _PATH_PARAMETER.sub("", text.replace("\\", "/").replace("\x00", ""))
+    return _PATH_NOISE.sub("/", text)
+
+
+def _resolve(path: str) -> str:
+    """
+    The file that *path* names: each `..` takes the part before it away.
+
+    >>> _resolve("/static/../../.env")
+    '/.env'
+    """
+    if not _UP.search(path):
+        return path
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part != "..":
+            parts.append(part)
+        elif len(parts) > 1:
+            parts.pop()
+    return "/".join(parts)

@@ -1,0 +1,233 @@
+"""Selections: which events a rule counts, in Sigma's words."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, get_args, get_type_hints
+
+from tasks.detect.signatures import PatternError, Signature, compile_pattern
+from tasks.model.events import Event
+
+SIGNATURE_KEYS: Final = ("signature_id", "signature_family", "signature_strength")
+
+
+class Kind(StrEnum):
+    """What a field of an event holds."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    FLAG = "true or false"
+
+
+def _kind(hint: Any) -> Kind:  # noqa: ANN401 -- a type annotation has no narrower type
+    types = set(get_args(hint)) or {hint}
+    if bool in types:
+        return Kind.FLAG
+    return Kind.NUMBER if int in types else Kind.TEXT
+
+
+FIELDS: Final = {
+    name: _kind(hint) for name, hint in get_type_hints(Event).items() if name != "timestamp"
+}
+_MODIFIERS_OF_KIND: Final = {
+    Kind.TEXT: ("contains", "startswith", "endswith", "re", "exists"),
+    Kind.NUMBER: ("gte", "lte", "exists"),
+    Kind.FLAG: (),
+}
+_TEXT_TESTS: Final[Mapping[str | None, Callable[[str, str], bool]]] = {
+    None: str.__eq__,
+    "contains": str.__contains__,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+
+Test = Callable[[Event], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Conditions that must all hold."""
+
+    tests: tuple[Test, ...]
+    signature_ids: frozenset[str] | None
+    """At least one of these has to hit; None when the clause asks for no signature."""
+
+    def selects(self, event: Event, hits: tuple[Signature, ...]) -> bool:
+        """Whether *event*, with the signatures that hit it, is meant."""
+        ids = self.signature_ids
+        if ids is not None and not any(hit.id in ids for hit in hits):
+            return False
+        return all(test(event) for test in self.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Clauses of which one must hold."""
+
+    clauses: tuple[Clause, ...]
+
+    @property
+    def is_signature(self) -> bool:
+        """Every clause asks for a signature, so each selected event is evidence by its content."""
+        return all(clause.signature_ids is not None for clause in self.clauses)
+
+    def selects(self, event: Event, hits: tuple[Signature, ...]) -> bool:
+        """Whether a rule with this selection counts *event*."""
+        if not hits and self.is_signature:
+            return False
+        return any(clause.selects(event, hits) for clause in self.clauses)
+
+
+def check_selection(
+    raw: Mapping[str, Any] | Sequence[Mapping[str, Any]], signatures: Sequence[Signature]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Everything that is wrong with *raw*: where in it, and what to do."""
+    for position, clause in _clauses(raw):
+        if not clause:
+            yield position, "selects everything; name at least one field"
+        wrong_before = False
+        for key, value in clause.items():
+            for problem in _check_condition(str(key), value):
+                wrong_before = True
+                yield (*position, key), problem
+        if not wrong_before and _select_signatures(clause, signatures) == frozenset():
+            yield position, "selects no signature of this file"
+
+
+def build_selection(
+    raw: Mapping[str, Any] | Sequence[Mapping[str, Any]], signatures: Sequence[Signature]
+) -> Selection:
+    """The selection that *raw* describes; *raw* has passed `check_selection`."""
+    return Selection(
+        tuple(
+            Clause(
+                tests=tuple(
+                    _build_test(key, value)
+                    for key, value in clause.items()
+                    if _field(key) not in SIGNATURE_KEYS
+                ),
+                signature_ids=_select_signatures(clause, signatures),
+            )
+            for _, clause in _clauses(raw)
+        )
+    )
+
+
+def _clauses(
+    raw: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[tuple[int, ...], Mapping[str, Any]]]:
+    if isinstance(raw, Mapping):
+        yield (), raw
+    else:
+        yield from (((number,), clause) for number, clause in enumerate(raw))
+
+
+def _check_condition(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 -- YAML
+    field, *modifiers = key.split("|")
+    kind = Kind.TEXT if field in SIGNATURE_KEYS else FIELDS.get(field)
+    if kind is None:
+        known = ", ".join((*FIELDS, *SIGNATURE_KEYS))
+        yield f"no event has the field {field!r}; use one of {known}"
+        return
+    allowed = _MODIFIERS_OF_KIND[kind]
+    if len(modifiers) > 1 or any(m not in allowed for m in modifiers):
+        yield f"{field} takes one modifier of {', '.join(allowed) or 'none'}"
+        return
+    modifier = modifiers[0] if modifiers else None
+    if field in SIGNATURE_KEYS and modifier == "exists":
+        yield "write signature_family and its values instead"
+        return
+    values = _values(value)
+    if not values:
+        yield "an empty list selects nothing; give at least one value"
+    for one in values:
+        yield from _check_value(kind, modifier, one)
+
+
+def _check_value(kind: Kind, modifier: str | None, value: Any) -> Iterator[str]:  # noqa: ANN401
+    if modifier == "exists":
+        kind = Kind.FLAG
+    expected = {Kind.TEXT: str, Kind.NUMBER: int, Kind.FLAG: bool}[kind]
+    if type(value) is not expected:
+        yield f"must be {kind.value}, not {value!r}"
+    elif isinstance(value, str) and modifier == "re":
+        try:
+            compile_pattern(value)
+        except PatternError as error:
+            yield str(error)
+
+
+def _select_signatures(
+    clause: Mapping[str, Any], signatures: Sequence[Signature]
+) -> frozenset[str] | None:
+    conditions = [
+        (_field(key).removeprefix("signature_"), _text_test(_modifier(key), _values(value)))
+        for key, value in clause.items()
+        if _field(key) in SIGNATURE_KEYS
+    ]
+    if not conditions:
+        return None
+    return frozenset(
+        s.id for s in signatures if all(test(getattr(s, name)) for name, test in conditions)
+    )
+
+
+def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
+    field, modifier, values = _field(key), _modifier(key), _values(value)
+    if modifier == "exists":
+        wanted = values[0]
+        return lambda event: (getattr(event, field) is not None) is wanted
+    if FIELDS[field] is not Kind.TEXT:
+        return _other_test(field, modifier, values)
+    test = _text_test(modifier, values)
+
+    def holds(event: Event) -> bool:
+        text = getattr(event, field)
+        return text is not None and test(text)
+
+    return holds
+
+
+def _other_test(field: str, modifier: str | None, values: Sequence[Any]) -> Test:
+    if modifier == "gte":
+        lowest = min(values)
+        return lambda event: (n := getattr(event, field)) is not None and n >= lowest
+    if modifier == "lte":
+        highest = max(values)
+        return lambda event: (n := getattr(event, field)) is not None and n <= highest
+    wanted = frozenset(values)
+    return lambda event: getattr(event, field) in wanted
+
+
+def _text_test(modifier: str | None, values: Sequence[str]) -> Callable[[str], bool]:
+    if modifier == "re":
+        patterns = [compile_pattern(value) for value in values]
+        return lambda text: any(p.search(_clean(text)) for p in patterns)
+    test = _TEXT_TESTS[modifier]
+    wanted = tuple(value.lower() for value in values)
+    return lambda text: any(test(text.lower(), value) for value in wanted)
+
+
+def _clean(text: str) -> str:
+    # RE2 takes UTF-8 only
+    return text.lower().encode("utf-8", "replace").decode("utf-8")
+
+
+def _field(key: str) -> str:
+    return key.partition("|")[0]
+
+
+def _modifier(key: str) -> str | None:
+    return key.partition("|")[2] or None
+
+
+def _values(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- YAML
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def selected_signatures(
+    selection: Selection, signatures: Iterable[Signature]
+) -> tuple[Signature, ...]:
+    """The signatures that *selection* asks for, in the order given."""
+    wanted = {i for clause in selection.clauses for i in clause.signature_ids or ()}
+    return tuple(s for s in signatures if s.id in wanted)

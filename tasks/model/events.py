@@ -40,9 +40,12 @@ class Event:
     """The virtual host, where the format has one."""
     # authentication
     event_action: str | None = None
-    """`ssh_login`."""
+    """
+    `ssh_login`: sshd judged a credential. `ssh_connection`: a connection named a user and ended
+    without a login, which is all that a server with keys only tells. Count one, never both.
+    """
     event_outcome: str | None = None
-    """ECS: `success` or `failure`."""
+    """ECS: `success` or `failure` of an `ssh_login`; None for an `ssh_connection`."""
     user_name: str | None = None
     is_invalid_user: bool = False
     """sshd said that the account does not exist."""

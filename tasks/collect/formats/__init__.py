@@ -1,1 +1,1 @@
-"""Log line formats: bytes of one line in, an event out."""
+"""Log line formats: bytes of one line in, events out."""

@@ -1,0 +1,128 @@
+"""
+Common and Combined Log Format, as nginx and Apache write them.
+
+Also understood: a virtual host before the client (`vhost_combined`), more fields after the
+user agent (ignored), and quotes that the server did not escape.
+
+Source: https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#formats
+"""
+
+import re
+
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.fields import (
+    HOST_NAME,
+    IMPOSSIBLE_TIME,
+    Parsed,
+    read_address,
+    read_text,
+)
+from tasks.model.events import Event, EventCategory
+
+# No server leaves a quote in the user name unescaped, so the time is the last [...] before the
+# first quote: a user name that looks like the rest of a line cannot pass for it.
+# What starts as a syslog line is one, whatever follows, so that no line has two formats.
+_CLIENT_AND_TIME = (
+    rb"(?!<\d|[A-Z][a-z][a-z] [ \d]\d \d\d:|\d{4}-\d\d-\d\dT)"
+    rb'(\S+) (\S+) ([^"]*) '
+    rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
+)
+_STATUS_AND_SIZE = rb" (\d{1,3}|-) (\d{1,18}|-)"
+_LINE = re.compile(
+    _CLIENT_AND_TIME + rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"' + _STATUS_AND_SIZE + rb"(?= |$)(.*)",
+    re.DOTALL,
+)
+_LINE_WITH_RAW_QUOTES = re.compile(
+    _CLIENT_AND_TIME + rb'"(.*?)"' + _STATUS_AND_SIZE + rb'(?= "| ?$)(.*)', re.DOTALL
+)
+_QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
+_REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
+_REQUEST = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) (.*?)(?: HTTP/\d(?:\.\d)?)?", re.DOTALL
+)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+
+
+def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
+    """
+    The request that *line* logs, or None when the line has another format.
+
+    A request line that is not HTTP is an event all the same: its whole text is the target, so
+    that attacks on the server's parser are seen.
+    """
+    match = _LINE.fullmatch(line) or _LINE_WITH_RAW_QUOTES.fullmatch(line)
+    if match is None:
+        return None
+    first, second, user, minute, seconds, offset, request, status, size, rest = match.groups()
+    source_ip, domain, user = _read_client(first, second, user)
+    if source_ip is None:
+        return HOST_NAME
+    timestamp = clock.read_access_time(minute, seconds, offset)
+    if timestamp is None:
+        return IMPOSSIBLE_TIME
+    method, target = _split_request(request)
+    path, query = _split_target(target)
+    referrer, agent = _read_referrer_and_agent(rest)
+    event = Event(
+        timestamp=timestamp,
+        source_ip=source_ip,
+        category=EventCategory.WEB,
+        http_request_method=method,
+        url_original=target,
+        url_path=path,
+        url_query=query,
+        http_response_status_code=None if status == b"-" else int(status),
+        http_response_body_bytes=None if size == b"-" else int(size),
+        http_request_referrer=referrer,
+        user_agent_original=agent,
+        url_domain=domain,
+        user_name=read_text(user),
+    )
+    return (event,)
+
+
+def _read_client(
+    first: bytes, second: bytes, user: bytes
+) -> tuple[str | None, str | None, bytes]:
+    """
+    Source IP, virtual host and user name of what stands before the time.
+
+    An address in the second place means that a virtual host stands in the first: there, the
+    formats without one have the answer of an ident server, and nobody asks for that.
+    """
+    if second != b"-":
+        source_ip = read_address(second)
+        if source_ip is not None and b" " in user:
+            return source_ip, _read_host(first), user.partition(b" ")[2]
+    return read_address(first), None, user
+
+
+def _read_host(field: bytes) -> str | None:
+    host, colon, port = field.rpartition(b":")
+    return read_text(host if colon and port.isdigit() else field)
+
+
+def _split_request(request: bytes) -> tuple[str | None, str | None]:
+    """Method and target; the target may hold spaces, and the protocol may be missing."""
+    match = _REQUEST.fullmatch(request)
+    if match is None:
+        return None, read_text(request)
+    return match[1].decode(), read_text(match[2])
+
+
+def _split_target(target: str | None) -> tuple[str | None, str | None]:
+    """Path and query; scheme and host of an absolute target are left out."""
+    if target is None:
+        return None, None
+    if target[:1] != "/" and (authority := _ABSOLUTE.match(target)):
+        target = target[authority.end() :] or "/"
+    path, mark, query = target.partition("?")
+    return path, query if mark else None
+
+
+def _read_referrer_and_agent(rest: bytes) -> tuple[str | None, str | None]:
+    match = _REFERRER_AND_AGENT.match(rest) or _REFERRER_AND_AGENT_WITH_RAW_QUOTES.match(rest)
+    if match is None:
+        return None, None
+    return read_text(match[1]), read_text(match[2])

@@ -1,0 +1,124 @@
+"""The time that a log line states, in seconds since the epoch; it never reads the wall clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun")
+        + (b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"),
+        start=1,
+    )
+}
+_YEARS = range(1970, 2101)
+_YEARS_BACK = 9
+"""February 29 is eight years from the next one around 2100."""
+_DAY_SECONDS = 86_400
+_CACHED_MINUTES = 10_000
+
+
+class ObjectClock:
+    """
+    Reads the times in the lines of one log object.
+
+    Every method takes the stated minute and second as bytes that have the right shape, and
+    returns None when there is no such time. A leap second counts as the second before it.
+    Neighbouring lines share their minute, so a minute is understood once and looked up after.
+    """
+
+    def __init__(self, modified_at: datetime, zone: tzinfo = UTC) -> None:
+        """Year-less times end at *modified_at*; times without an offset are in *zone*."""
+        self._modified_at = modified_at.astimezone(zone)
+        self._latest = modified_at.timestamp() + _DAY_SECONDS
+        self._zone = zone
+        self._minutes: dict[bytes, int | None] = {}
+
+    def read_access_time(self, minute: bytes, second: bytes, offset: bytes) -> int | None:
+        """`22/Feb/2026:22:10`, `01`, `+0300`."""
+        return self._read(minute + offset, second, _read_access_minute)
+
+    def read_iso_time(self, minute: bytes, second: bytes, offset: bytes) -> int | None:
+        """`2026-02-22T22:10`, `01`, and `Z`, `+03:00` or nothing."""
+        return self._read(minute + offset, second, self._read_iso_minute)
+
+    def read_yearless_time(self, minute: bytes, second: bytes) -> int | None:
+        """
+        `Feb 22 22:10` and `01`, in the latest year that fits.
+
+        That is the latest year in which the line is at most one day younger than its object;
+        the day covers clocks and zones that differ.
+        """
+        return self._read(minute, second, self._read_yearless_minute)
+
+    def _read(
+        self, text: bytes, second: bytes, read_minute: Callable[[bytes], int | None]
+    ) -> int | None:
+        try:
+            start = self._minutes[text]
+        except KeyError:
+            if len(self._minutes) >= _CACHED_MINUTES:
+                self._minutes.clear()
+            start = self._minutes[text] = _or_none(read_minute, text)
+        seconds = int(second)
+        if start is None or seconds > 60:
+            return None
+        return start + min(seconds, 59)
+
+    def _read_iso_minute(self, text: bytes) -> int | None:
+        offset = text[16:]
+        parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16])
+        year, month, day, hour, minute = map(int, parts)
+        if offset:
+            return _utc_seconds(year, month, day, hour, minute, offset.replace(b":", b""))
+        if year not in _YEARS:
+            return None
+        return int(datetime(year, month, day, hour, minute, tzinfo=self._zone).timestamp())
+
+    def _read_yearless_minute(self, text: bytes) -> int | None:
+        month, day = _MONTHS[text[:3]], int(text[4:6])
+        hour, minute = int(text[7:9]), int(text[10:12])
+        latest = self._modified_at.year + 1
+        for year in range(latest, latest - _YEARS_BACK, -1):
+            if day == 29 and month == 2 and not _is_leap(year):
+                continue
+            start = datetime(year, month, day, hour, minute, tzinfo=self._zone).timestamp()
+            if start <= self._latest:
+                return int(start)
+        return None
+
+
+def _or_none(read_minute: Callable[[bytes], int | None], text: bytes) -> int | None:
+    try:
+        return read_minute(text)
+    except (KeyError, ValueError, OverflowError):  # no such month, day, hour or year
+        return None
+
+
+def _read_access_minute(text: bytes) -> int | None:
+    month, year = _MONTHS[text[3:6]], int(text[7:11])
+    return _utc_seconds(year, month, int(text[:2]), int(text[12:14]), int(text[15:17]), text[17:])
+
+
+def _utc_seconds(
+    year: int, month: int, day: int, hour: int, minute: int, offset: bytes
+) -> int | None:
+    ahead = _offset_seconds(offset)
+    if ahead is None or year not in _YEARS:
+        return None
+    return int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()) - ahead
+
+
+def _offset_seconds(offset: bytes) -> int | None:
+    """`+0330` is 12,600; None outside the offsets that exist."""
+    if offset == b"Z":
+        return 0
+    hours, minutes = int(offset[1:3]), int(offset[3:5])
+    if hours > 15 or minutes > 59:
+        return None
+    seconds = hours * 3600 + minutes * 60
+    return -seconds if offset[:1] == b"-" else seconds
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

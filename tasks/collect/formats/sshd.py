@@ -1,0 +1,90 @@
+"""
+sshd's messages about logins.
+
+One judged credential is one `ssh_login`: the lines `Failed ...` and `Accepted ...`. What PAM and
+sshd write around it (`authentication failure`, `more authentication failures`,
+`Disconnecting: Too many ...`) repeats it and is not counted.
+
+A server that takes keys only never writes `Failed`; there an attacker shows in the lines that
+name the user of a connection. A password server writes those too, so they are another action,
+`ssh_connection`, one per connection and user: `Invalid user` and `User ... not allowed` when the
+user has no account that may log in; `Connection closed by authenticating user ... [preauth]` and
+`maximum authentication attempts exceeded` when it has. Rules count the one action or the other,
+never their sum. `Failed none` is how every client asks what it may try, and no attempt.
+
+Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c
+"""
+
+import re
+
+from tasks.collect.formats.fields import HOST_NAME, Parsed, read_address, read_text
+from tasks.model.events import Event, EventCategory, Unparsed
+
+# User names are attackers' text and may hold ` from 192.0.2.1 port 22`: `.*` is greedy, so the
+# address is the last one, which sshd wrote.
+_LOGIN = re.compile(
+    rb"(Failed|Accepted) (?!none )\S+ for ((?:invalid|illegal) user )?(.*) from (\S+) port \d+"
+    rb"(?: ssh\d?)?(?:: .*)?",
+    re.DOTALL,
+)
+_CONNECTIONS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        rb"(I(?:nvalid|llegal) user )(.*) from (\S+?)(?: port \d+)?",
+        rb"(User )(.*) from (\S+) not allowed because .*",
+        rb"((?:Connection (?:closed|reset) by|Disconnected from) authenticating user )"
+        rb"(.*) (\S+) port \d+ \[preauth\]",
+        rb"(error: maximum authentication attempts exceeded for (?!invalid user |illegal user ))"
+        rb"(.*) from (\S+) port \d+.*",
+    )
+)
+_REPEATED = re.compile(rb"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL)
+_REPEATED_AT_MOST = 1000
+_REPEATED_TOO_OFTEN = Unparsed(
+    f"it claims more than {_REPEATED_AT_MOST} repetitions, more than one connection can log"
+)
+
+
+def parse_sshd(message: bytes, timestamp: int) -> Parsed:
+    """What the *message* of sshd says about a login; nothing for its many other messages."""
+    repeated = _REPEATED.fullmatch(message)
+    if repeated is None:
+        return _parse_message(message, timestamp)
+    count = int(repeated[1])
+    if count > _REPEATED_AT_MOST:
+        return _REPEATED_TOO_OFTEN
+    parsed = _parse_message(repeated[2], timestamp)
+    return parsed if isinstance(parsed, Unparsed) else parsed * count
+
+
+def _parse_message(message: bytes, timestamp: int) -> Parsed:
+    login = _LOGIN.fullmatch(message)
+    if login is not None:
+        outcome = "success" if login[1] == b"Accepted" else "failure"
+        return _make_event(timestamp, login[4], login[3], "ssh_login", outcome, login[2])
+    for pattern in _CONNECTIONS:
+        connection = pattern.fullmatch(message)
+        if connection is not None:
+            invalid = connection[1] if connection[1][:1] == b"I" else None
+            return _make_event(
+                timestamp, connection[3], connection[2], "ssh_connection", None, invalid
+            )
+    return ()
+
+
+def _make_event(
+    timestamp: int, peer: bytes, user: bytes, action: str, outcome: str | None, invalid: bytes | None
+) -> Parsed:
+    source_ip = read_address(peer)
+    if source_ip is None:
+        return HOST_NAME
+    event = Event(
+        timestamp=timestamp,
+        source_ip=source_ip,
+        category=EventCategory.AUTHENTICATION,
+        event_action=action,
+        event_outcome=outcome,
+        user_name=read_text(user),
+        is_invalid_user=invalid is not None,
+    )
+    return (event,)

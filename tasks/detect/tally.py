@@ -337,9 +337,7 @@ def keep_lowest(
         schema={"slot": pl.String, "limit": pl.UInt32},
     )
     slots = (
-        samples.select(
-            *place, "line_hash", slot=pl.col("counters").cast(pl.String).str.split(" ")
-        )
+        samples.select(*place, "line_hash", slot=pl.col("counters").cast(pl.String).str.split(" "))
         .explode("slot", empty_as_null=True)
         .join(limit_of, on="slot", how="left")
         .with_columns(pl.col("limit").is_not_null().any().over(*place, "line_hash").alias("_is"))

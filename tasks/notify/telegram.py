@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from pydantic import BaseModel, SecretStr, ValidationError
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.incidents import Severity
@@ -58,6 +58,7 @@ class _Answer(BaseModel):
 
     ok: bool
     result: _SentMessage | None = None
+    error_code: int | None = None
     description: str = ""
     parameters: _Parameters = _Parameters()
 
@@ -173,20 +174,21 @@ class TelegramChannel:
                 allow_redirects=False,
             ) as response:
                 status, content = response.status_code, response.content
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             failure = _name_failure(error)
         else:
-            return status, _parse(content)
+            # a gateway may quote the path that it was asked for
+            answer = _parse(content.replace(self.token.get_secret_value().strip().encode(), b"***"))
+            return (answer and answer.error_code) or status, answer
         # raised out here: in the except block the URL would be in the new error's context
         raise failure
 
-    def _explain(self, status: int, answer: _Answer | None) -> PermanentError | TransientError:
+    @staticmethod
+    def _explain(status: int, answer: _Answer | None) -> PermanentError | TransientError:
         """The refusal as one of our errors."""
         said = ""
         if answer and answer.description:
-            token = self.token.get_secret_value().strip()
-            text = make_visible(answer.description).replace(token, "***").rstrip(".")
-            said = f": {cut(text, 200)}"
+            said = f": {cut(make_visible(answer.description).rstrip('.'), 200)}"
         what = f"Telegram refused the alert with status {status}{said}"
         if status == 429:
             wait = answer.parameters.retry_after if answer else None
@@ -205,10 +207,11 @@ class TelegramChannel:
 
 def _advise(status: int) -> str:
     return {
+        400: "check TELEGRAM_CHAT_ID, and that the bot may write to that chat",
         401: "set TELEGRAM_BOT_TOKEN to the token that @BotFather gave you",
         403: "let the bot into the chat, or unblock it there",
         404: "check TELEGRAM_BOT_TOKEN and TELEGRAM_API_URL",
-    }.get(status, "check TELEGRAM_CHAT_ID, and that the bot may write to that chat")
+    }.get(status, "check TELEGRAM_API_URL")
 
 
 def _parse(content: bytes) -> _Answer | None:
@@ -218,7 +221,7 @@ def _parse(content: bytes) -> _Answer | None:
         return None
 
 
-def _name_failure(error: requests.RequestException) -> TransientError:
+def _name_failure(error: Exception) -> TransientError:
     """Our error for a call without an answer; keeps nothing of *error*, which holds the URL."""
     kind = type(error).__name__
     if _was_never_sent(error):
@@ -232,7 +235,7 @@ def _name_failure(error: requests.RequestException) -> TransientError:
     )
 
 
-def _was_never_sent(error: requests.RequestException) -> bool:
+def _was_never_sent(error: Exception) -> bool:
     if isinstance(
         error,
         requests.exceptions.ConnectTimeout

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 
 from tasks.model.errors import TransientError
 
@@ -17,3 +18,9 @@ def if_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
     except Exception:  # noqa: BLE001 -- any other failure is final by definition
         return False
     return False
+
+
+def is_last_attempt() -> bool:
+    """Whether Prefect would not retry the task run that asks; outside of one there is no retry."""
+    context = TaskRunContext.get()
+    return context is None or context.task_run.run_count > context.task.retries

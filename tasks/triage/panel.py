@@ -1,0 +1,55 @@
+"""Who answers when: the model where it can be asked, the rules analyst where it cannot."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from tasks.model.incidents import Incident
+from tasks.model.verdicts import Judgement, Research, Usage
+from tasks.triage.bedrock import BedrockBusyError, BedrockFailedError
+from tasks.triage.rules_analyst import judge_by_rules
+
+
+class Analyst(Protocol):
+    """A model that judges."""
+
+    def judge(self, incident: Incident, research: Research | None = None) -> Judgement:
+        """
+        The verdict on *incident*.
+
+        Raises:
+            BedrockBusyError: Try again later.
+            BedrockFailedError: It has no verdict on this one.
+        """
+        ...
+
+
+class Panel:
+    """Gives every suspect a judgement: one that fails takes none of the others with it."""
+
+    def __init__(self, analyst: Analyst | None) -> None:
+        """Ask *analyst* first; None leaves everything to the rules."""
+        self._analyst = analyst
+        self._spent: dict[str, Usage] = {}
+
+    def judge(
+        self, incident: Incident, research: Research | None = None, *, is_last_attempt: bool = True
+    ) -> Judgement:
+        """
+        A judgement whose usage holds all attempts on this incident, the failed ones too.
+
+        Raises:
+            BedrockBusyError: And it is not the last attempt; what it took is remembered.
+        """
+        if self._analyst is None:
+            return judge_by_rules(incident)
+        try:
+            judgement = self._analyst.judge(incident, research)
+        except BedrockBusyError as error:
+            if not is_last_attempt:
+                self._spent[incident.id] = self._spent.get(incident.id, Usage()) + error.usage
+                raise
+            judgement = replace(judge_by_rules(incident, str(error)), usage=error.usage)
+        except BedrockFailedError as error:
+            judgement = replace(judge_by_rules(incident, str(error)), usage=error.usage)
+        spent = self._spent.pop(incident.id, Usage())
+        return replace(judgement, usage=spent + judgement.usage)

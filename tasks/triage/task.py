@@ -1,0 +1,80 @@
+"""The Prefect face of triage."""
+
+from functools import cache
+from threading import Lock
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks import retry
+from tasks.model.incidents import Incident
+from tasks.model.verdicts import AnalystName, Judgement, Research
+from tasks.settings import settings
+from tasks.triage.bedrock import BedrockAnalyst, explain_unavailable
+from tasks.triage.panel import Panel
+from tasks.triage.rules_analyst import judge_by_rules
+
+_building = Lock()
+
+
+@task(
+    task_run_name="triage-{incident.source_ip}",
+    retries=3,
+    # Three suspects in a row that Bedrock never answers still fit into a five-minute schedule.
+    retry_delay_seconds=[1, 4, 10],
+    retry_jitter_factor=0.3,
+    retry_condition_fn=retry.if_transient,
+    tags=["bedrock"],
+    # Log lines stay out of Prefect's storage whatever its defaults are.
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def triage_suspect(
+    incident: Incident, research: Research | None = None, unavailable: str | None = None
+) -> Judgement:
+    """
+    A judgement on one suspect, in any case: the rules analyst answers where the model does not.
+
+    Args:
+        incident: Its evidence is what the model sees, and all that it may cite.
+        research: For the second look: what the web says.
+        unavailable: From *explain_missing_analyst*, asked once per run: the model is not tried.
+
+    Raises:
+        TransientError: Bedrock is busy. Prefect tries again; the last attempt raises nothing.
+    """
+    if unavailable is not None:
+        judgement = judge_by_rules(incident, unavailable)
+    else:
+        judgement = _panel().judge(incident, research, is_last_attempt=retry.is_last_attempt())
+    usage = judgement.usage
+    get_run_logger().info(
+        "judged %s: %s (%s confidence) by %s; %d calls, %d + %d tokens, %.4f USD%s",
+        incident.source_ip,
+        judgement.verdict.verdict,
+        judgement.verdict.confidence_level,
+        judgement.analyst,
+        usage.calls,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cost_usd,
+        f"; {judgement.analyst_reason}" if judgement.analyst_reason else "",
+    )
+    return judgement
+
+
+def explain_missing_analyst() -> str | None:
+    """Why the model that is asked for cannot be asked from here; None where all is well."""
+    return explain_unavailable() if settings().analyst is AnalystName.BEDROCK else None
+
+
+def _panel() -> Panel:
+    """The one of this process: threads share its client and its bound on concurrent calls."""
+    with _building:
+        return _build_panel()
+
+
+@cache
+def _build_panel() -> Panel:
+    uses_model = settings().analyst is AnalystName.BEDROCK
+    return Panel(BedrockAnalyst(settings()) if uses_model else None)

@@ -19,7 +19,15 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tasks.model.incidents import EvidenceLine, Family, Finding, Incident, Severity, Status
+from tasks.model.incidents import (
+    EvidenceKind,
+    EvidenceLine,
+    Family,
+    Finding,
+    Incident,
+    Severity,
+    Status,
+)
 from tasks.model.runs import order_of_urgency
 from tasks.model.text import count_units, cut, make_visible
 from tasks.model.verdicts import AnalystName, Conclusion, Judgement, Reference
@@ -64,15 +72,6 @@ class RunLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What people were last told of an incident that has changed since."""
-
-    severity: Severity
-    families: tuple[Family, ...]
-    request_count: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Room:
     """How much of the less important parts there is place for; sizes in UTF-16 units."""
 
@@ -92,7 +91,9 @@ _ROOMS = (
 )
 
 
-def incident_message(conclusion: Conclusion, run: RunLink, before: Before | None = None) -> Message:
+def incident_message(
+    conclusion: Conclusion, run: RunLink, before: EvidenceKind | None = None
+) -> Message:
     """
     One incident, told in as much detail as fits.
 
@@ -112,7 +113,7 @@ def incident_message(conclusion: Conclusion, run: RunLink, before: Before | None
 def digest_message(
     conclusions: Sequence[Conclusion],
     run: RunLink,
-    before: Mapping[str, Before] | None = None,
+    before: Mapping[str, EvidenceKind] | None = None,
 ) -> Message:
     """
     Many incidents in one message: counts, then the worst ones in a line each.
@@ -160,7 +161,7 @@ def _digest_line(incident: Incident, is_changed: bool) -> dict[str, str]:
 
 
 def _describe(
-    conclusion: Conclusion, run: RunLink, before: Before | None, room: _Room
+    conclusion: Conclusion, run: RunLink, before: EvidenceKind | None, room: _Room
 ) -> dict[str, object]:
     incident, verdict = conclusion.incident, conclusion.judgement.verdict
     attack_type = _clean(verdict.probable_attack_type, 120)
@@ -188,7 +189,7 @@ def _describe(
     }
 
 
-def _changes(before: Before, incident: Incident) -> list[str]:
+def _changes(before: EvidenceKind, incident: Incident) -> list[str]:
     """What is new since *before*, in words; never empty."""
     new = [f.label for f in incident.families if f not in before.families]
     changes = []

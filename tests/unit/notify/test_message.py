@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.model.incidents import Activity, EvidenceLine, Family, Severity, Status
+from tasks.model.incidents import Activity, EvidenceKind, EvidenceLine, Family, Severity, Status
 from tasks.model.text import count_units
 from tasks.model.verdicts import AnalystName, Citation, Judgement, Reference, Research
-from tasks.notify.message import Before, RunLink, digest_message, incident_message
+from tasks.notify.message import RunLink, digest_message, incident_message
 from tests.conclusions import CONCLUSION, END, LINE, START, VERDICT, conclusion
 from tests.servers.telegram import parse_html
 
@@ -64,7 +64,7 @@ def test_rules_analyst_says_why_it_answered():
 
 def test_changed_incident_says_what_changed():
     """An incident that is told again says that it is, and what is new."""
-    before = Before(Severity.MEDIUM, (Family.RECONNAISSANCE,), 3)
+    before = EvidenceKind((Family.RECONNAISSANCE,), Severity.MEDIUM, 3)
 
     message = incident_message(CONCLUSION, RUN, before)
 
@@ -182,7 +182,7 @@ def test_digest_counts_and_puts_the_worst_first():
 
 def test_digest_marks_what_was_told_before():
     """An incident that has changed is marked in the digest."""
-    before = {CONCLUSION.incident.id: Before(Severity.LOW, (Family.OTHER,), 1)}
+    before = {CONCLUSION.incident.id: EvidenceKind((Family.OTHER,), Severity.LOW, 1)}
 
     assert "22:12 (changed)" in digest_message([CONCLUSION], RUN, before).plain
 

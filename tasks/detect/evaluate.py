@@ -25,9 +25,9 @@ from typing import Any, Final, Self
 import polars as pl
 
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
+from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.detect.tally import Tally, keep_lowest, sample_limits
 from tasks.model.incidents import EvidenceLine
-from tasks.model.suspects import HourFinding, SuspectHour
 
 HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""

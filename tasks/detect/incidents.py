@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tasks.detect.rules import RuleSet
+from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import (
     Activity,
     EvidenceLine,
@@ -14,22 +15,26 @@ from tasks.model.incidents import (
     Finding,
     Incident,
     Status,
+    StoredIncident,
 )
 from tasks.model.objects import digest
-from tasks.model.suspects import (
-    EvidenceKind,
-    HourFinding,
-    Reconciliation,
-    StoredIncident,
-    SuspectHour,
-)
 
 MAX_EVIDENCE: Final = 20
-VOLUME_FACTOR: Final = 10
-"""An incident that has grown this much is worth another look."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FAMILIES: Final = list(Family)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What has to happen to the incidents on record so that they say what the chains say."""
+
+    upserts: tuple[Incident, ...]
+    """With the id they have or get; status, verdict and research on record are not theirs."""
+    merged: tuple[tuple[str, str], ...]
+    """(id to close, id it was merged into)."""
+    withdrawn: tuple[str, ...]
+    """Ids to close because nothing suspicious is left of them."""
 
 
 def chain(hours: Iterable[SuspectHour], rules: RuleSet, namespace: str) -> list[Incident]:
@@ -67,7 +72,7 @@ def reach(
     """
     gap = rules.incident_gap_seconds // 60
     start, end = affected[0] * 60, affected[1] * 60
-    waiting = [(_minute(i.first_seen), _minute(i.last_seen) + 1) for i in existing if i.is_open]
+    waiting = [(_minute(i.first_seen), _minute(i.last_seen) + 1) for i in existing if _is_open(i)]
     while near := [(a, b) for a, b in waiting if a - end < gap and start - b < gap]:
         waiting = [span for span in waiting if span not in near]
         start, end = min(start, *(a for a, _ in near)), max(end, *(b for _, b in near))
@@ -97,7 +102,7 @@ def reconcile(
     homes: dict[int, list[StoredIncident]] = defaultdict(list)
     withdrawn = []
     for incident in existing:
-        if incident.is_open and _is_within(incident, within):
+        if _is_open(incident) and _is_within(incident, within):
             home = _home(incident, ordered, gap)
             if home is None:
                 withdrawn.append(incident.id)
@@ -112,21 +117,6 @@ def reconcile(
         upserts.append(replace(found, id=ids[0]))
         merged += [(other, ids[0]) for other in ids[1:]]
     return Reconciliation(tuple(upserts), tuple(merged), tuple(sorted(withdrawn)))
-
-
-def evidence_kind(incident: Incident) -> EvidenceKind:
-    """What a verdict on *incident* is based on; kept with the verdict."""
-    families = tuple(sorted(incident.families))
-    return EvidenceKind(families, incident.severity, incident.activity.request_count)
-
-
-def changed_in_kind(before: EvidenceKind, after: EvidenceKind) -> bool:
-    """Whether the analyst has to be asked again: new family, higher severity, ten times as much."""
-    return (
-        not set(after.families) <= set(before.families)
-        or after.severity.rank > before.severity.rank
-        or after.volume >= VOLUME_FACTOR * before.volume
-    )
 
 
 # one chain
@@ -252,6 +242,10 @@ def _home(incident: StoredIncident, chains: Sequence[Incident], gap: timedelta) 
         if near is None and max(before, after) < gap:
             near = number
     return near
+
+
+def _is_open(incident: StoredIncident) -> bool:
+    return incident.status is not Status.CLOSED
 
 
 def _is_within(incident: StoredIncident, within: tuple[int, int] | None) -> bool:

@@ -1,10 +1,9 @@
-"""Suspects: what the rules say of one source IP in one hour, and how that becomes incidents."""
+"""Suspect hours: what the rules say of one source IP in one hour of event time."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Self
 
-from tasks.model.incidents import EvidenceLine, Family, Incident, Severity, Status
+from tasks.model.incidents import EvidenceLine, Family, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,56 +81,4 @@ class SuspectHour:
                     for s in found["samples"]
                 ),
             }
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredIncident:
-    """What reconciling has to know of an incident on record."""
-
-    id: str
-    status: Status
-    first_seen: datetime
-    """UTC."""
-    last_seen: datetime
-    """UTC."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it still stands for something; closed ones only keep their id taken."""
-        return self.status is not Status.CLOSED
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
-    """What has to happen to the incidents on record so that they say what the chains say."""
-
-    upserts: tuple[Incident, ...]
-    """With the id they have or get; status, verdict and research on record are not theirs."""
-    merged: tuple[tuple[str, str], ...]
-    """(id to close, id it was merged into)."""
-    withdrawn: tuple[str, ...]
-    """Ids to close because nothing suspicious is left of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceKind:
-    """What an analyst's verdict was based on, coarsely."""
-
-    families: tuple[Family, ...]
-    severity: Severity
-    volume: int
-    """Events in the suspicious minutes."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what json.dumps() takes and from_json() reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        """Return the value that to_json() was called on."""
-        return cls(
-            tuple(Family(f) for f in found["families"]),
-            Severity(found["severity"]),
-            found["volume"],
         )

@@ -1,0 +1,97 @@
+"""Searching for one incident: the cache first, then the web, and one bad query stops no other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tasks.model.errors import MiddlewatchError, TransientError
+from tasks.model.verdicts import Reference, Research
+
+
+class SearchCache(Protocol):
+    """Results of earlier searches by query, for as long as they are fresh."""
+
+    def get(self, query: str, now: datetime, /) -> tuple[Reference, ...] | None:
+        """Return what is known at *now*; None if nothing fresh is."""
+        ...
+
+    def put(self, query: str, references: tuple[Reference, ...], now: datetime, /) -> None:
+        """Remember it, in place of what was known."""
+        ...
+
+
+class SearchEngine(Protocol):
+    """Searches the web."""
+
+    def search(self, query: str) -> tuple[Reference, ...]:
+        """Return the best pages; raises TransientError or PermanentError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """What the queries of one incident came to."""
+
+    research: Research
+    is_worth_retry: bool
+    """Something failed in a way that may pass; what did not fail is in the cache."""
+
+
+class NoCache:
+    """Knows nothing and remembers nothing."""
+
+    def get(self, _query: str, _now: datetime) -> None:
+        """Return that nothing is known."""
+
+    def put(self, _query: str, _references: tuple[Reference, ...], _now: datetime) -> None:
+        """Forget it at once."""
+
+
+def search_all(
+    queries: Sequence[str], engine: SearchEngine, cache: SearchCache, now: datetime
+) -> SearchOutcome:
+    """The references for *queries*, each page once; what failed is said in `Research.error`."""
+    references: dict[str, Reference] = {}
+    errors: list[MiddlewatchError] = []
+    searches = 0
+    for query in queries:
+        found = _remember(query, cache, now, errors)
+        if found is None:
+            searches += 1
+            found = _search(query, engine, cache, now, errors)
+        for reference in found:
+            references.setdefault(reference.url, reference)
+    research = Research(
+        queries=tuple(queries),
+        references=tuple(references.values()),
+        searches=searches,
+        error=" ".join(dict.fromkeys(map(str, errors))) or None,
+    )
+    return SearchOutcome(research, any(isinstance(e, TransientError) for e in errors))
+
+
+def _remember(
+    query: str, cache: SearchCache, now: datetime, errors: list[MiddlewatchError]
+) -> tuple[Reference, ...] | None:
+    try:
+        return cache.get(query, now)
+    except MiddlewatchError as error:
+        errors.append(error)
+        return None
+
+
+def _search(
+    query: str,
+    engine: SearchEngine,
+    cache: SearchCache,
+    now: datetime,
+    errors: list[MiddlewatchError],
+) -> tuple[Reference, ...]:
+    found: tuple[Reference, ...] = ()
+    try:
+        found = engine.search(query)
+        cache.put(query, found, now)
+    except MiddlewatchError as error:
+        errors.append(error)
+    return found

@@ -44,6 +44,8 @@ ONE_RUN_ONLY = {
     "PREFECT_SERVER_BLOCKS_REGISTER_ON_START": "false",
     # automations of a real server must not fire because a one-off run looked at its database
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    # when it stops, Prefect writes one more batch of task runs: all that is left must fit
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1000",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
 

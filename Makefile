@@ -1,0 +1,70 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+ON_SERVER := PREFECT_API_URL="$${PREFECT_API_URL:-http://127.0.0.1:4200/api}"
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command "make lock"
+# Tried one by one: a name on the PATH may be a version manager's shim without a Python behind it.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		2>/dev/null && echo $$python && break; done)
+
+export DO_NOT_TRACK := 1
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## .venv with the pinned requirements; the other targets run it when needed
+	@:
+
+demo: setup ## the whole pipeline on sample logs: no account, no server, no network
+	@$(BIN)/python -m flows.demo
+
+server: setup ## a Prefect server with its UI on http://127.0.0.1:4200
+	@$(BIN)/prefect server start
+
+deploy: setup ## put the work pool and the deployments of prefect.yaml on that server
+	@$(ON_SERVER) $(BIN)/prefect --no-prompt work-pool inspect middlewatch >/dev/null 2>&1 \
+		|| $(ON_SERVER) $(BIN)/prefect --no-prompt work-pool create middlewatch --type process
+	@$(ON_SERVER) $(BIN)/prefect --no-prompt deploy --all
+
+worker: setup ## run what is scheduled there, two flow runs at a time
+	@$(ON_SERVER) $(BIN)/prefect worker start --pool middlewatch --limit 2
+
+test: .venv/.installed-tests ## all tests, against a real MariaDB of their own
+	@tests/servers/install-mariadb
+	@$(BIN)/pytest
+
+test-unit: .venv/.installed-tests ## the tests that need no server
+	@$(BIN)/pytest tests/unit tests/property
+
+check: .venv/.installed-tests ## lint, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+lock: .venv/.installed-tests ## compile both requirement files from pyproject.toml anew
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --group dev --constraint requirements.txt --output-file tests/requirements.txt
+
+.venv/.installed: requirements.txt
+	@[[ -n "$(PYTHON)" ]] || { echo "Middlewatch needs Python 3.11, 3.12 or 3.13 with venv" \
+		"(on Debian and Ubuntu: apt-get install python3-venv)." \
+		"Is it elsewhere? make PYTHON=/path/to/python"; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@echo "Installing the requirements into .venv ($$($(BIN)/python --version)):" \
+		"about two minutes the first time"
+	@$(PIP) install --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+.venv/.installed-tests: tests/requirements.txt .venv/.installed
+	@echo "Installing what the tests need into .venv"
+	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
+	@touch $@
+
+.PHONY: help setup demo server deploy worker test test-unit check lock

@@ -22,7 +22,6 @@ from markupsafe import Markup, escape
 from tasks.model.incidents import (
     EvidenceKind,
     EvidenceLine,
-    Family,
     Finding,
     Incident,
     Severity,

@@ -136,7 +136,7 @@ def test_ordinary_lines_are_no_evidence():
         )
     )
     told = type(told)(
-        told.incident, Judgement(VERDICT.model_copy(update={"evidence": ()}), "rules")
+        told.incident, Judgement(VERDICT.model_copy(update={"evidence": ()}), AnalystName.RULES)
     )
 
     plain = incident_message(told, RUN).plain

@@ -1,0 +1,171 @@
+"""
+The report of a run: markdown and rows for Prefect's artifacts.
+
+Much of the text in it is an attacker's. Whatever a template shows is escaped, so that it can be
+no link, image, HTML or table of its own.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.model.runs import RunSummary
+from tasks.model.text import cut, make_visible
+from tasks.model.verdicts import Conclusion
+
+_ROWS = 20
+_LONGEST_TEXT = 300
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+@dataclass(frozen=True, slots=True)
+class _Markdown:
+    """Markup of ours."""
+
+    text: str
+
+
+def render_report(run: RunSummary) -> str:
+    """The run as markdown: coverage first, then what was found, told, spent, missed and retried."""
+    return (
+        _environment()
+        .get_template("report.md.j2")
+        .render(
+            kind=run.kind,
+            source=run.source,
+            state=_Markdown(f"**{run.state}**"),
+            coverage=_Markdown(f"**{run.coverage}**"),
+            lines=run.lines,
+            lines_unparsed=run.lines_unparsed,
+            size=_Markdown(format_size(run.size_bytes)),
+            duration=_Markdown(f"{run.duration_seconds:,.0f} s"),
+            name=run.name,
+            namespace=run.namespace,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            suspects=run.suspects,
+            incidents=[_Row(c) for c in run.incidents],
+            benign=run.benign,
+            deliveries=sorted(run.deliveries.items()),
+            calls=run.usage.calls,
+            input_tokens=run.usage.input_tokens,
+            output_tokens=run.usage.output_tokens,
+            cost=_Markdown(format_cost(run.usage.cost_usd)),
+            searches=run.searches,
+            failures=run.failures,
+            degradations=run.degradations,
+            unread=[("Not read", run.skipped), ("Quarantined", run.quarantined)],
+            unparsed=run.unparsed,
+            limit=_ROWS,
+        )
+        .strip()
+        + "\n"
+    )
+
+
+def incident_rows(run: RunSummary) -> list[dict[str, str | int]]:
+    """The incidents of a run, worst first, for a table artifact; plain text, made visible."""
+    return [
+        {
+            "severity": row.severity,
+            "source_ip": row.source_ip,
+            "family": row.family,
+            "attack_type": row.attack_type,
+            "status": row.status,
+            "requests": row.request_count,
+            "first_seen": f"{row.first_seen:%Y-%m-%d %H:%M}",
+            "last_seen": f"{row.last_seen:%Y-%m-%d %H:%M}",
+            "confidence": row.confidence,
+            "analyst": row.analyst,
+            "techniques": row.techniques,
+            "summary": row.summary,
+            "recommended_action": row.recommended_action,
+            "id": row.id,
+        }
+        for row in (_Row(c) for c in run.incidents)
+    ]
+
+
+def format_size(size_bytes: int) -> str:
+    """
+    *size_bytes* in the largest fitting unit.
+
+    >>> format_size(999), format_size(1_500_000)
+    ('999 B', '1.5 MB')
+    """
+    size, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:,.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
+
+
+def format_cost(cost_usd: float) -> str:
+    """
+    US dollars, with as many places as a cheap run needs.
+
+    >>> format_cost(0), format_cost(0.00042), format_cost(12.5)
+    ('0.00 USD', '0.0004 USD', '12.50 USD')
+    """
+    return f"{cost_usd:,.4f} USD" if 0 < cost_usd < 0.1 else f"{cost_usd:,.2f} USD"
+
+
+class _Row:
+    """A conclusion in one line, for people."""
+
+    def __init__(self, conclusion: Conclusion) -> None:
+        incident, verdict = conclusion.incident, conclusion.judgement.verdict
+        self.id = incident.id
+        self.severity = incident.severity.value
+        self.source_ip = make_visible(incident.source_ip)
+        self.family = incident.family.label
+        self.attack_type = make_visible(verdict.probable_attack_type)
+        self.what = f"{self.family}: {self.attack_type}"
+        self.status = incident.status.replace("_", " ")
+        self.request_count = incident.activity.request_count
+        self.first_seen = incident.first_seen
+        self.last_seen = incident.last_seen
+        self.confidence = verdict.confidence_level.value
+        self.analyst = conclusion.judgement.analyst.value
+        self.techniques = ", ".join(incident.techniques)
+        self.summary = make_visible(verdict.summary)
+        self.recommended_action = make_visible(verdict.recommended_action)
+
+
+def _show(value: object) -> str:
+    """*value* as markdown that shows it; every text but our own markup is escaped."""
+    if isinstance(value, _Markdown):
+        return value.text
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escape_markdown(cut(make_visible(str(value)), _LONGEST_TEXT))
+
+
+def escape_markdown(text: str) -> str:
+    r"""
+    One line of *text* as markdown that renders as that text, also in a table.
+
+    CommonMark lets every ASCII punctuation character be escaped, and what is escaped starts
+    no link, image, HTML, autolink, entity, code, emphasis or table cell.
+
+    >>> escape_markdown("<b>|`")
+    '\\<b\\>\\|\\`'
+    """
+    return _PUNCTUATION.sub(r"\\\1", text)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=False,  # noqa: S701 -- not HTML: _show escapes for markdown
+        finalize=_show,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,148 @@
+"""The report of a run, as markdown that a renderer reads."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from flows.report import escape_markdown, incident_rows, render_report
+from tasks.model.incidents import Severity, Status
+from tasks.model.objects import Coverage, SkippedObject, UnparsedSample
+from tasks.model.runs import RunState, RunSummary
+from tasks.model.text import make_visible
+from tasks.model.verdicts import Usage
+from tests.conclusions import CONCLUSION, END, START, conclusion, conclusions, hostile
+
+RUN = RunSummary(
+    name="tidy-fox",
+    kind="scan",
+    namespace="live",
+    source="s3://acme-logs/nginx",
+    started_at=START,
+    finished_at=END,
+    state=RunState.INCOMPLETE,
+    coverage=Coverage(listed=12, done=10, unchanged=1, quarantined=0, skipped=1),
+    lines=3800,
+    lines_unparsed=4,
+    size_bytes=1_200_000,
+    unparsed=(("a.log", UnparsedSample(3, "no format knows it", "\\x16\\x03")),),
+    skipped=(SkippedObject("b.log", "1", "permission denied"),),
+    suspects=3,
+    conclusions=(
+        CONCLUSION,
+        conclusion(source_ip="203.0.113.9", severity=Severity.CRITICAL),
+        conclusion(source_ip="192.0.2.1", status=Status.BENIGN),
+    ),
+    deliveries={"sent": 1, "failed": 1},
+    usage=Usage(calls=3, input_tokens=12_345, output_tokens=678, cost_usd=0.0157),
+    failures=("The alert for 198.51.100.7 was refused.",),
+    degradations=("Bedrock was down.",),
+)
+
+
+def parse(markdown):
+    return MarkdownIt("commonmark").enable("table").parse(markdown)
+
+
+def texts(markdown):
+    """The text of every paragraph, heading, list item and cell, as it is read."""
+    return [
+        "".join(child.content for child in token.children)
+        for token in parse(markdown)
+        if token.type == "inline"
+    ]
+
+
+def test_coverage_comes_first():
+    """After the title the first thing to read is the coverage equation."""
+    title, coverage, *_ = texts(render_report(RUN))
+
+    assert title == "Scan of s3://acme-logs/nginx: incomplete"
+    assert coverage == "12 listed = 10 done + 1 unchanged + 0 quarantined + 1 skipped"
+
+
+def test_everything_of_the_run_is_told():
+    """Found, told, cost, retried, degraded, not read and not understood are all in the report."""
+    read = "\n".join(texts(render_report(RUN)))
+
+    for part in (
+        "3,800 lines (1.2 MB) read in 240 s, 4 of them not understood.",
+        "3 suspects, 2 incidents, 1 cleared by the analyst.",
+        "1 sent",
+        "1 failed",
+        "3 model calls, 12,345 tokens in, 678 tokens out, 0.0157 USD; 0 web searches.",
+        "The alert for 198.51.100.7 was refused.",
+        "Bedrock was down.",
+        "b.log\npermission denied",
+        "a.log\n3\nno format knows it\n\\x16\\x03",
+    ):
+        assert part in read
+
+
+def test_incidents_are_listed_worst_first_without_the_benign():
+    """The table artifact has the incidents that people are told of, the worst one first."""
+    assert [row["source_ip"] for row in incident_rows(RUN)] == ["203.0.113.9", "198.51.100.7"]
+
+
+def test_a_quiet_run_says_so():
+    """A run with nothing new has no empty tables and no empty sections."""
+    quiet = replace(
+        RUN, conclusions=(), deliveries={}, failures=(), degradations=(), skipped=(), unparsed=()
+    )
+
+    report = render_report(quiet)
+
+    assert "|" not in report
+    assert "No alerts in this run." in report
+    assert "retried" not in report
+
+
+def test_long_lists_end_with_how_many_more():
+    """Twenty of the skipped objects are named, the others counted."""
+    many = tuple(SkippedObject(f"{n}.log", "1", "denied") for n in range(33))
+
+    read = texts(render_report(replace(RUN, skipped=many)))
+
+    assert "19.log" in read
+    assert "20.log" not in read
+    assert "and 13 more." in read
+
+
+@settings(max_examples=100, deadline=None)
+@given(hostile(400))
+def test_escaped_text_reads_as_itself(text):
+    """Markdown of any text renders as exactly that text, alone and in a table cell."""
+    visible = make_visible(text)
+    cell = f"| a | b |\n|---|---|\n| {escape_markdown(visible)} | end |"
+
+    assert texts(f"x{escape_markdown(visible)}x") == [f"x{visible}x"]
+    assert texts(cell) == ["a", "b", visible, "end"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(conclusions, max_size=3), hostile(1000), hostile(200), st.lists(hostile(), max_size=3)
+)
+def test_hostile_text_adds_nothing_to_the_report(found, key, line, sentences):
+    """No text from outside makes a link, image, HTML, heading, list or table cell of its own."""
+    run = replace(
+        RUN,
+        source=key,
+        conclusions=tuple(found),
+        skipped=(SkippedObject(key, "1", line),),
+        unparsed=((key, UnparsedSample(1, "reason", line)),),
+        failures=tuple(sentences),
+        degradations=tuple(sentences),
+    )
+
+    tokens = parse(render_report(run))
+
+    kinds = [t.type for t in tokens]
+    inline = {child.type for t in tokens for child in t.children or ()}
+    assert inline <= {"text", "text_special", "strong_open", "strong_close"}
+    assert not {"html_block", "fence", "code_block", "hr", "blockquote_open"} & set(kinds)
+    assert kinds.count("list_item_open") == 2 + 2 * len(sentences)
+    assert kinds.count("td_open") == 7 * len(found) + 2 + 4
+    assert {t.tag for t in tokens if t.type == "heading_open"} == {"h1", "h2"}
+    assert kinds.count("heading_open") == 6 + 2 * bool(sentences)

@@ -1,0 +1,251 @@
+"""Lines to count, what is counted of them, and a slow reference that defines the truth."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from zlib import crc32
+
+from hypothesis import strategies as st
+
+from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+from tasks.detect.rules import Rule, RuleSet, load_rules
+from tasks.detect.suspect_hours import HourFinding, SuspectHour
+from tasks.detect.tally import Tally, TallyBuilder, sample_limits
+from tasks.model.events import Event, EventCategory
+
+RULES = load_rules(Path(__file__).parent / "data" / "rules" / "counting.yml")
+NEW_YEAR = 1767225600 // 60
+"""2026-01-01 00:00 UTC in minutes since the epoch: an hour, a midnight and a year begin."""
+ATTACKER = "203.0.113.7"
+
+
+@dataclass(frozen=True)
+class Line:
+    """An event with its line, as a reader gives it to a sink."""
+
+    event: Event
+    text: bytes
+    number: int = 1
+
+
+def request(
+    minute: int, path: str = "/", *, source_ip: str = ATTACKER, status: int = 200, second: int = 0
+) -> Line:
+    """A web request in a minute since the epoch."""
+    url_path, _, query = path.partition("?")
+    event = Event(
+        timestamp=minute * 60 + second,
+        source_ip=source_ip,
+        category=EventCategory.WEB,
+        http_request_method="GET",
+        url_original=path,
+        url_path=url_path,
+        url_query=query or None,
+        http_response_status_code=status,
+    )
+    return Line(event, f"{source_ip} {event.timestamp} GET {path} {status}".encode())
+
+
+def login(
+    minute: int, *, source_ip: str = ATTACKER, outcome: str = "failure", second: int = 0
+) -> Line:
+    """An ssh login in a minute since the epoch."""
+    event = Event(
+        timestamp=minute * 60 + second,
+        source_ip=source_ip,
+        category=EventCategory.AUTHENTICATION,
+        event_action="ssh_login",
+        event_outcome=outcome,
+        user_name="root",
+    )
+    return Line(event, f"{source_ip} {event.timestamp} sshd {outcome}".encode())
+
+
+def count(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> Tally:
+    """The tally of a batch whose extents hold these lines."""
+    builder = TallyBuilder(rules)
+    for extent, lines in enumerate(extents):
+        sink = builder.sink(extent)
+        for line in lines:
+            sink(line.event, line.number, line.text)
+    return builder.build()
+
+
+def loaded(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> LoadedTally:
+    """The same as it comes back from a database, with an object key per extent."""
+    tally = Tally.from_payloads(count(extents, rules).to_payloads())
+    return LoadedTally(tally, {number: f"{number}.log" for number in range(len(extents))})
+
+
+def suspect_hours(lines: Iterable[Line], rules: RuleSet = RULES) -> list[SuspectHour]:
+    """What the engine says of these lines in one extent."""
+    tally = loaded([list(lines)], rules)
+    return evaluate(rules, [tally], Touched.by([tally.tally]))
+
+
+# generated lines
+
+_PATHS = ["/", "/a", "/b", "/c", "/admin/1", "/admin/2", "/a?id=1+union+select+2"]
+_STARTS = st.one_of(
+    st.sampled_from([NEW_YEAR - 121, NEW_YEAR - 61, NEW_YEAR - 3, NEW_YEAR + 58, NEW_YEAR + 61]),
+    st.integers(NEW_YEAR - 130, NEW_YEAR + 130),
+)
+_SOURCE_IPS = st.sampled_from([ATTACKER, ATTACKER, "2001:db8::7"])
+_OFFSETS = st.integers(0, 6)
+_REQUESTS = st.tuples(_OFFSETS, st.sampled_from(_PATHS), st.sampled_from([200, 404, 999]))
+_MISSING = st.tuples(_OFFSETS, st.sampled_from(_PATHS), st.just(404))
+_LOGINS = st.tuples(_OFFSETS, st.sampled_from(["failure", "failure", "success"]))
+
+
+@st.composite
+def bursts(draw: st.DrawFn) -> list[Line]:
+    """A few lines of one IP close together."""
+    source_ip, start = draw(_SOURCE_IPS), draw(_STARTS)
+    if draw(st.booleans()):
+        return [
+            login(start + 9 * offset, source_ip=source_ip, outcome=outcome)
+            for offset, outcome in draw(st.lists(_LOGINS, min_size=1, max_size=5))
+        ]
+    found = draw(st.lists(st.one_of(_REQUESTS, _MISSING), min_size=1, max_size=9))
+    return [
+        request(start + offset, path, source_ip=source_ip, status=status, second=second)
+        for second, (offset, path, status) in enumerate(found)
+    ]
+
+
+def lines_of(max_bursts: int) -> st.SearchStrategy[list[Line]]:
+    """Lines that are worth counting: quiet minutes, hot ones, and hours apart."""
+    return st.lists(bursts(), max_size=max_bursts).map(lambda found: [e for b in found for e in b])
+
+
+# the truth, one event at a time and window by window
+
+
+def reference_hours(lines: Iterable[Line], rules: RuleSet = RULES) -> list[SuspectHour]:
+    """What has to be said of *lines*, without references into objects."""
+    by_ip: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        by_ip[line.event.source_ip].append(line)
+    return [h for ip in sorted(by_ip) for h in _hours_of(ip, by_ip[ip], rules)]
+
+
+def _hours_of(source_ip: str, lines: Sequence[Line], rules: RuleSet) -> list[SuspectHour]:
+    found = [
+        (rule, *_judge(rule, [e for e in lines if _is_selected(rule, e, rules)]))
+        for rule in rules.rules
+    ]
+    suspicious = sorted({m for _, minutes, _ in found for m in minutes})
+    hours = []
+    for hour in sorted({m // 60 for m in suspicious}):
+        mine = [m for m in suspicious if m // 60 == hour]
+        there = [e for e in lines if _minute(e) in mine]
+        responses: dict[str, int] = defaultdict(int)
+        for line in there:
+            if answer := _answer(line.event):
+                responses[answer] += 1
+        hours.append(
+            SuspectHour(
+                source_ip=source_ip,
+                hour=hour,
+                first_minute=mine[0],
+                last_minute=mine[-1],
+                findings=tuple(
+                    sorted(
+                        (
+                            _hour_finding(
+                                rule, [m for m in minutes if m // 60 == hour], hot, lines, rules
+                            )
+                            for rule, minutes, hot in found
+                            if any(m // 60 == hour for m in minutes)
+                        ),
+                        key=lambda f: f.rule_id,
+                    )
+                ),
+                request_count=len(there),
+                responses=dict(sorted(responses.items())),
+                samples=(),
+            )
+        )
+    return hours
+
+
+def _judge(rule: Rule, lines: Sequence[Line]) -> tuple[list[int], dict[int, int]]:
+    """Suspicious minutes, and the count of each hot window by its start."""
+    width = rule.timespan_seconds // 60
+    minutes = {_minute(e) for e in lines}
+    hot = {}
+    for start in sorted({m - d for m in minutes for d in range(width)}):
+        inside = [e for e in lines if start <= _minute(e) < start + width]
+        size = (
+            len(inside)
+            if rule.type == "event_count"
+            else min(len({rule.value(e.event) for e in inside}), 128)
+        )
+        if size >= rule.threshold:
+            hot[start] = size
+    suspicious = sorted(m for m in minutes if any(s <= m < s + width for s in hot))
+    return suspicious, {s: n for s, n in hot.items() if s in minutes}
+
+
+def _hour_finding(
+    rule: Rule, minutes: Sequence[int], hot: dict[int, int], lines: Sequence[Line], rules: RuleSet
+) -> HourFinding:
+    width = rule.timespan_seconds // 60
+    here = {s: n for s, n in hot.items() if any(s <= m < s + width for m in minutes)}
+    peak = max(here.values())
+    return HourFinding(
+        rule_id=rule.id,
+        rule_version=rule.version,
+        rule_title=rule.title,
+        family=rule.family,
+        severity=rule.severity,
+        techniques=rule.techniques,
+        is_signature=rule.is_signature,
+        timespan_seconds=rule.timespan_seconds,
+        threshold=rule.threshold,
+        first_minute=minutes[0],
+        last_minute=minutes[-1],
+        event_count=sum(_is_selected(rule, e, rules) for e in lines if _minute(e) in minutes),
+        peak_count=peak,
+        peak_minute=min(s for s, n in here.items() if n == peak),
+    )
+
+
+def reference_samples(lines: Iterable[Line], rules: RuleSet = RULES) -> set[bytes]:
+    """The lines of one IP that may be kept at all, of all its minutes."""
+    limits = sample_limits(rules)
+    by_slot: dict[tuple[int, str], set[bytes]] = defaultdict(set)
+    for line in lines:
+        counters = [r.counter for r in rules.rules if _is_selected(r, line, rules)]
+        slots = [c for c in counters if c in limits]
+        if not slots and crc32(line.text) % 8 == 0:
+            slots = [""]
+        for slot in slots:
+            by_slot[_minute(line), slot].add(line.text)
+    return {
+        text
+        for (_, slot), texts in by_slot.items()
+        for text in sorted(texts, key=_hash)[: limits.get(slot, 2)]
+    }
+
+
+def _hash(text: bytes) -> int:
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def _is_selected(rule: Rule, line: Line, rules: RuleSet) -> bool:
+    is_selected = rule.selects(line.event, rules.signature_set.match(line.event))
+    return is_selected and (rule.type == "event_count" or rule.value(line.event) is not None)
+
+
+def _answer(event: Event) -> str | None:
+    if event.category is EventCategory.AUTHENTICATION:
+        return f"ssh_{event.event_outcome}"
+    status = event.http_response_status_code or 0
+    return f"{status // 100}xx" if 200 <= status < 600 else None
+
+
+def _minute(line: Line) -> int:
+    return line.event.timestamp // 60

@@ -1,0 +1,212 @@
+"""Same lines, same incidents: however they are cut, in whatever order they come."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.detect.evaluate import (
+    LoadedTally,
+    Touched,
+    affected_hours,
+    evaluate,
+    needed_minutes,
+)
+from tasks.detect.incidents import chain, reach, reconcile
+from tasks.detect.suspect_hours import SuspectHour
+from tasks.model.incidents import Incident, Status, StoredIncident
+from tests.counting import (
+    RULES,
+    Line,
+    count,
+    lines_of,
+    loaded,
+    reference_hours,
+    reference_samples,
+    suspect_hours,
+)
+
+patiently = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some_lines = lines_of(6)
+
+
+class Record:
+    """What a database holds of one namespace, and a scan that evaluates what is new."""
+
+    def __init__(self) -> None:
+        self.tallies: list[LoadedTally] = []
+        self.hours: dict[tuple[str, int], SuspectHour] = {}
+        self.incidents: dict[str, Incident] = {}
+        self.closed: dict[str, Incident] = {}
+
+    def add(self, extents: Sequence[Sequence[Line]]) -> None:
+        self.tallies.append(loaded(extents))
+        self._evaluate(Touched.by([self.tallies[-1].tally]))
+
+    def withdraw(self, tally: int, extent: int) -> None:
+        old = self.tallies[tally]
+        others = set(old.object_keys) - {extent}
+        self.tallies[tally] = LoadedTally(old.tally.only(others), old.object_keys)
+        self._evaluate(Touched.by([old.tally.only({extent})]))
+
+    def _evaluate(self, touched: Touched) -> None:
+        needed = needed_minutes(touched, RULES)
+        near = [t for t in self.tallies if any(_overlaps(t, span) for span in needed)]
+        found = {(h.source_ip, h.hour): h for h in evaluate(RULES, near, touched)}
+        source_ips = {ip for ip, _ in self.hours} | {ip for ip, _ in found}
+        for source_ip, spans in affected_hours(touched, RULES, source_ips).items():
+            for hour in [h for start, end in spans for h in range(start, end)]:
+                self.hours.pop((source_ip, hour), None)
+        self.hours |= found
+        for source_ip, spans in affected_hours(touched, RULES, source_ips).items():
+            for span in spans:
+                self._reconcile(source_ip, span)
+
+    def _reconcile(self, source_ip: str, span: tuple[int, int]) -> None:
+        existing = [
+            StoredIncident(i.id, source_ip, i.status, i.first_seen, i.last_seen)
+            for i in (*self.incidents.values(), *self.closed.values())
+            if i.source_ip == source_ip
+        ]
+        start, end = reach(span, existing, RULES)
+        hours = [h for (ip, n), h in self.hours.items() if ip == source_ip and start <= n < end]
+        told = reconcile(chain(hours, RULES, "test"), existing, RULES, (start, end))
+        for closed in (*(old for old, _ in told.merged), *told.withdrawn):
+            self.closed[closed] = replace(self.incidents.pop(closed), status=Status.CLOSED)
+        self.incidents |= {i.id: i for i in told.upserts}
+
+    def told(self) -> list[Incident]:
+        return comparable(self.incidents.values())
+
+
+def _overlaps(tally: LoadedTally, span: tuple[int, int]) -> bool:
+    first, last = tally.tally.first_minute, tally.tally.last_minute
+    return first is not None and last is not None and first < span[1] and last >= span[0]
+
+
+def comparable(incidents) -> list[Incident]:
+    """Everything but ids and references into objects, in an order of its own."""
+    return sorted(
+        (
+            replace(
+                i,
+                id="",
+                evidence=tuple(replace(e, object_key="", line_number=0) for e in i.evidence),
+            )
+            for i in incidents
+        ),
+        key=lambda i: (i.source_ip, i.first_seen),
+    )
+
+
+def all_at_once(lines: Sequence[Line]) -> list[Incident]:
+    record = Record()
+    record.add([lines])
+    return record.told()
+
+
+@patiently
+@given(some_lines)
+def test_engine_equals_the_reference(lines):
+    """What is said of every hour is what plain Python says, window by window."""
+    said = [replace(h, samples=()) for h in suspect_hours(lines)]
+
+    assert said == reference_hours(lines)
+
+
+@patiently
+@given(some_lines)
+def test_evidence_is_chosen_from_the_lowest_hashes(lines):
+    """Every sample is one that the reference keeps, of the minutes that are suspicious."""
+    for hour in suspect_hours(lines):
+        own = [e for e in lines if e.event.source_ip == hour.source_ip]
+        kept = reference_samples(own)
+
+        assert {s.line.encode() for s in hour.samples} <= kept
+
+
+@patiently
+@given(st.lists(st.lists(lines_of(2), min_size=1, max_size=3), max_size=4))
+def test_cuts_and_order_change_nothing(batches):
+    """Lines spread over extents, tallies and runs give the incidents of one object."""
+    record = Record()
+    for extents in batches:
+        record.add(extents)
+
+    assert record.told() == all_at_once([e for b in batches for x in b for e in x])
+
+
+@patiently
+@given(lines_of(3), st.randoms(use_true_random=False))
+def test_one_line_at_a_time_in_any_order(lines, random):
+    """Evaluating after every single line, in any order, ends where one evaluation ends."""
+    shuffled = random.sample(lines, len(lines))
+    record = Record()
+    for line in shuffled:
+        record.add([[line]])
+
+    assert record.told() == all_at_once(lines)
+
+
+@patiently
+@given(st.lists(st.lists(lines_of(2), min_size=2, max_size=2), min_size=1, max_size=3))
+def test_what_is_withdrawn_was_never_counted(batches):
+    """An overwritten object leaves no trace: as if its lines had never been seen."""
+    record = Record()
+    for extents in batches:
+        record.add(extents)
+    for number in range(len(batches)):
+        record.withdraw(number, 0)
+
+    assert record.told() == all_at_once([e for _, stays in batches for e in stays])
+
+
+@patiently
+@given(st.lists(lines_of(3), min_size=1, max_size=3), st.randoms())
+def test_a_tally_has_the_same_bytes_for_the_same_lines(extents, random):
+    """The order of lines inside an extent does not show in the payload."""
+    shuffled = [random.sample(lines, len(lines)) for lines in extents]
+
+    assert count(shuffled).to_payloads() == count(extents).to_payloads()
+
+
+@patiently
+@given(some_lines, st.integers(1, 30))
+def test_slices_say_what_the_whole_says(lines, width):
+    """Evaluating what is touched in pieces of time is evaluating it."""
+    tally = loaded([lines])
+    touched = Touched.by([tally.tally])
+    pieces = {
+        (h.source_ip, h.hour): h
+        for piece in touched.slices(width)
+        for h in evaluate(RULES, [tally], piece)
+    }
+
+    assert [pieces[k] for k in sorted(pieces)] == evaluate(RULES, [tally], touched)
+
+
+@patiently
+@given(some_lines)
+def test_a_line_sent_twice_is_one_sample(lines):
+    """Identical lines count twice and are shown once."""
+    once, twice = suspect_hours(lines), suspect_hours([*lines, *lines])
+    shown = {(h.source_ip, h.hour): [s.line for s in h.samples] for h in twice}
+
+    assert all(len(set(samples)) == len(samples) for samples in shown.values())
+    assert {(h.source_ip, h.hour) for h in once} <= set(shown)
+
+
+def test_the_reference_has_something_to_say():
+    """The generated lines do make findings of all rules: the properties above are not empty."""
+    seen = set()
+
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    @given(some_lines)
+    def look(lines):
+        for hour in reference_hours(lines):
+            seen.update(f.rule_id for f in hour.findings)
+
+    look()
+
+    assert seen == {rule.id for rule in RULES.rules}

@@ -199,7 +199,7 @@ def test_a_line_sent_twice_is_one_sample(lines):
 
 def test_the_reference_has_something_to_say():
     """The generated lines do make findings of all rules: the properties above are not empty."""
-    seen = set()
+    seen: set[str] = set()
 
     @settings(max_examples=100, deadline=None, derandomize=True, database=None)
     @given(some_lines)

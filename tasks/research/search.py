@@ -38,16 +38,6 @@ class SearchOutcome:
     """Something failed in a way that may pass; what did not fail is in the cache."""
 
 
-class NoCache:
-    """Knows nothing and remembers nothing."""
-
-    def get(self, _query: str, _now: datetime) -> None:
-        """Return that nothing is known."""
-
-    def put(self, _query: str, _references: tuple[Reference, ...], _now: datetime) -> None:
-        """Forget it at once."""
-
-
 def search_all(
     queries: Sequence[str], engine: SearchEngine, cache: SearchCache, now: datetime
 ) -> SearchOutcome:

@@ -7,9 +7,11 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import retry
-from tasks.model.incidents import Incident
+from tasks.model.incidents import Suspect
 from tasks.model.verdicts import AnalystName, Judgement, Research
 from tasks.settings import settings
+from tasks.store.incidents import load_incident
+from tasks.store.schema import open_database
 from tasks.triage.bedrock import BedrockAnalyst, explain_unavailable
 from tasks.triage.panel import Panel
 from tasks.triage.rules_analyst import judge_by_rules
@@ -18,7 +20,7 @@ _building = Lock()
 
 
 @task(
-    task_run_name="triage-{incident.source_ip}",
+    task_run_name="triage-{suspect.source_ip}",
     retries=3,
     # Three suspects in a row that Bedrock never answers still fit into a five-minute schedule.
     retry_delay_seconds=[1, 4, 10],
@@ -30,19 +32,22 @@ _building = Lock()
     persist_result=False,
 )
 def triage_suspect(
-    incident: Incident, research: Research | None = None, unavailable: str | None = None
+    suspect: Suspect, research: Research | None = None, unavailable: str | None = None
 ) -> Judgement:
     """
     A judgement on one suspect, in any case: the rules analyst answers where the model does not.
 
     Args:
-        incident: Its evidence is what the model sees, and all that it may cite.
+        suspect: The evidence on record of it is what the model sees, and all that it may cite.
         research: For the second look: what the web says.
         unavailable: From *explain_missing_analyst*, asked once per run: the model is not tried.
 
     Raises:
-        TransientError: Bedrock is busy. Prefect tries again; the last attempt raises nothing.
+        TransientError: Bedrock is busy, and the last attempt lets the rules analyst answer; or
+            the database is, which is final after the last attempt.
     """
+    engine = open_database(settings().database_url.get_secret_value())
+    incident = load_incident(engine, suspect.incident_id)
     if unavailable is not None:
         judgement = judge_by_rules(incident, unavailable)
     else:
@@ -50,7 +55,7 @@ def triage_suspect(
     usage = judgement.usage
     get_run_logger().info(
         "judged %s: %s (%s confidence) by %s; %d calls, %d + %d tokens, %.4f USD%s",
-        incident.source_ip,
+        suspect.source_ip,
         judgement.verdict.verdict,
         judgement.verdict.confidence_level,
         judgement.analyst,

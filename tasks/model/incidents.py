@@ -138,6 +138,11 @@ class Incident:
         return any(f.is_signature for f in self.findings)
 
     @property
+    def kind(self) -> "EvidenceKind":
+        """What the analyst judges it as."""
+        return EvidenceKind(self.families, self.severity, self.activity.request_count)
+
+    @property
     def techniques(self) -> tuple[str, ...]:
         """ATT&CK ids of all findings, sorted."""
         return tuple(sorted({t for f in self.findings for t in f.techniques}))
@@ -148,13 +153,36 @@ class Incident:
         return tuple(dict.fromkeys((self.family, *(f.family for f in self.findings))))
 
 
+VOLUME_CHANGE = 10
+"""An incident that is this many times as large is another matter than the one that was judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceKind:
-    """What an incident amounted to when it was judged; a change in kind is judged again."""
+    """What an incident amounted to when it was judged."""
 
     families: tuple[Family, ...]
     severity: Severity
     request_count: int
+
+    def is_exceeded_by(self, now: "EvidenceKind") -> bool:
+        """Whether *now* differs in kind: a new family, a higher severity, ten times the volume."""
+        return (
+            not set(now.families) <= set(self.families)
+            or now.severity.rank > self.severity.rank
+            or now.request_count >= VOLUME_CHANGE * self.request_count
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIncident:
+    """What is on record of an incident, as far as new evidence is matched with it."""
+
+    id: str
+    source_ip: str
+    status: Status
+    first_seen: datetime
+    last_seen: datetime
 
 
 @dataclass(frozen=True, slots=True)

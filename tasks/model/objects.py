@@ -14,6 +14,26 @@ def digest(*parts: str | int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """Where log objects are, as the user says it."""
+
+    uri: str
+    """A directory, or `s3://bucket/prefix`."""
+    pattern: str = "**/*"
+    """Glob over paths below the directory or keys below the prefix."""
+    aws_credentials_block: str | None = None
+    """Name of a prefect-aws AwsCredentials block; None for the standard AWS chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange:
+    """Event times that count in a backfill, half-open: [start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FileStream:
     """
     The content of one file that may grow and be renamed, up to *offset*.
@@ -81,6 +101,8 @@ class SkippedObject:
     object_key: str
     version: str
     reason: str
+    is_retried: bool = True
+    """False where nothing is missing without it, such as a copy of a file that is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from tasks import retry
@@ -30,6 +31,7 @@ def is_on(configured: Settings) -> bool:
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
+    cache_policy=NO_CACHE,
     tags=["telegram"],
 )
 def deliver_alert(run: Run, delivery: Delivery) -> str:
@@ -53,6 +55,7 @@ def deliver_alert(run: Run, delivery: Delivery) -> str:
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
+    cache_policy=NO_CACHE,
     tags=["telegram"],
 )
 def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
@@ -69,6 +72,7 @@ def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
+    cache_policy=NO_CACHE,
     tags=["database"],
 )
 def record_delivery(

@@ -48,34 +48,30 @@ class Outbox:
             for row in rows:
                 upsert(connection, deliveries, [row], keep=set(row))
 
-    def undelivered(self) -> list[Delivery]:
-        """All alerts that nobody has received yet, also of earlier runs, oldest first."""
-        waiting = (
-            select(deliveries)
-            .where(
-                deliveries.c.namespace == self._namespace,
-                deliveries.c.channel == self._channel,
-                deliveries.c.state.in_(UNDELIVERED),
-            )
-            .order_by(deliveries.c.created_at, deliveries.c.id)
+    def begin_attempt(self, now: datetime) -> list[Delivery]:
+        """
+        All alerts that nobody has received yet, also of earlier runs, oldest first.
+
+        The attempt is on record before anything is sent.
+        """
+        mine = (
+            deliveries.c.namespace == self._namespace,
+            deliveries.c.channel == self._channel,
+            deliveries.c.state.in_([state.value for state in UNDELIVERED]),
         )
+        oldest_first = (deliveries.c.created_at, deliveries.c.id)
         with transaction(self._engine) as connection:
-            rows = connection.execute(waiting).all()
+            rows = connection.execute(
+                select(deliveries).where(*mine).order_by(*oldest_first).with_for_update()
+            ).all()
+            attempted = {"attempts": deliveries.c.attempts + 1, "updated_at": now}
+            connection.execute(update(deliveries).where(*mine).values(attempted))
         return [
             Delivery(
                 row.id, ALERT.validate_python(row.alert), DeliveryState(row.state), row.attempts
             )
             for row in rows
         ]
-
-    def begin_attempt(self, delivery_ids: Sequence[str], now: datetime) -> None:
-        """The attempt is on record before anything is sent."""
-        with transaction(self._engine) as connection:
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id.in_(delivery_ids))
-                .values(attempts=deliveries.c.attempts + 1, updated_at=now)
-            )
 
     def record(self, delivery_ids: Sequence[str], outcome: DeliveryOutcome, now: datetime) -> None:
         """The outcome is on record; a message that was sent stays sent."""

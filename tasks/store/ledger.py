@@ -1,6 +1,6 @@
 """The ledger: which version of which log object is counted, in one transaction with its tally."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -93,10 +93,6 @@ class Ledger:
 
     # what a batch commits
 
-    def taken(self, connection: Connection, results: Sequence[ObjectResult]) -> list[ObjectResult]:
-        """Return those results whose content another run has committed in the meantime."""
-        return [r for r in results if r.error is None and self._is_taken(connection, r)]
-
     def commit(
         self,
         results: Sequence[ObjectResult],
@@ -104,6 +100,7 @@ class Ledger:
         *,
         run_id: str,
         now: datetime,
+        without: Collection[LogObject] = (),
     ) -> Commit:
         """
         Ledger rows, stream positions and the tally are committed together, or nothing is.
@@ -111,21 +108,23 @@ class Ledger:
         Args:
             results: The extents' order over all results is the extent ordinal in the segment.
             segment: None when nothing was counted.
+            without: Objects whose extents keep their ordinal, but are not committed.
 
         Returns:
-            With `taken` not empty nothing at all was committed: leave those objects out of
-            results and segment, and commit again.
+            With `taken` not empty nothing at all was committed: take those objects out of the
+            segment, and commit again without them.
         """
+        mine = [r for r in results if r.log_object not in without]
         with transaction(self._engine) as connection:
-            taken = self.taken(connection, results)
+            taken = [r.log_object for r in mine if self._is_taken(connection, r)]
             if taken:
-                return Commit(0, tuple(r.log_object for r in taken), (), ())
-            rows = list(self._extent_rows(results, segment is not None, run_id, now))
-            failed = [self._failure_row(r, run_id, now) for r in results if r.error is not None]
+                return Commit(0, tuple(taken), (), ())
+            rows = self._extent_rows(results, without, segment is not None, run_id, now)
+            failed = [self._failure_row(r, run_id, now) for r in mine if r.error is not None]
             upsert(connection, log_objects, rows, keep=set())
             upsert(connection, log_objects, failed, keep=set())
-            self._supersede(connection, results)
-            self._advance(connection, results)
+            self._supersede(connection, mine)
+            self._advance(connection, mine)
             if segment is not None:
                 self._store_segment(connection, segment, [row["id"] for row in rows], now)
         lost = [
@@ -133,7 +132,7 @@ class Ledger:
             for row in failed
         ]
         return Commit(
-            done=len(results) - len(failed),
+            done=len(mine) - len(failed),
             taken=(),
             skipped=tuple(o for state, o in lost if state == "skipped"),
             quarantined=tuple(o for state, o in lost if state == "quarantined"),
@@ -146,6 +145,8 @@ class Ledger:
         return digest(self._namespace, stream.stream_id)
 
     def _is_taken(self, connection: Connection, result: ObjectResult) -> bool:
+        if result.error is not None:
+            return False
         planned = result.log_object.stream
         if planned is None:
             key = self._id(
@@ -163,13 +164,27 @@ class Ledger:
         return (stored.offset, stored.unfinished_id) != (planned.offset, planned.unfinished_id)
 
     def _extent_rows(
-        self, results: Sequence[ObjectResult], has_segment: bool, run_id: str, now: datetime
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        results: Sequence[ObjectResult],
+        without: Collection[LogObject],
+        has_segment: bool,
+        run_id: str,
+        now: datetime,
+    ) -> list[dict[str, Any]]:
         read = [(r.log_object, e) for r in results for e in r.extents]
-        ids = [self._id(o.source, e.object_key, e.version) for o, e in read]
-        segment_id = digest(*ids) if has_segment else None
-        for ordinal, ((log_object, extent), row_id) in enumerate(zip(read, ids, strict=True)):
-            yield {
+        numbered = [
+            (
+                ordinal,
+                log_object,
+                extent,
+                self._id(log_object.source, extent.object_key, extent.version),
+            )
+            for ordinal, (log_object, extent) in enumerate(read)
+            if log_object not in without
+        ]
+        segment_id = digest(*(row_id for *_, row_id in numbered)) if has_segment else None
+        return [
+            {
                 **self._object_columns(log_object, row_id, run_id, now),
                 **_extent_columns(extent),
                 "state": "done",
@@ -180,6 +195,8 @@ class Ledger:
                 "superseded_by": None,
                 "needs_evaluation": has_segment,
             }
+            for ordinal, log_object, extent, row_id in numbered
+        ]
 
     def _failure_row(self, result: ObjectResult, run_id: str, now: datetime) -> dict[str, Any]:
         log_object = result.log_object

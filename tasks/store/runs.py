@@ -4,33 +4,24 @@ from datetime import datetime
 
 from sqlalchemy import Engine, update
 
-from tasks.model.runs import RunSummary
+from tasks.model.runs import Run, RunSummary
 from tasks.store.engine import transaction, upsert
 from tasks.store.tables import runs
 
 
-def open_run(
-    engine: Engine,
-    run_id: str,
-    *,
-    flow_run_id: str | None,
-    kind: str,
-    namespace: str,
-    source: str,
-    now: datetime,
-) -> None:
+def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> None:
     """The run is on record as `running`; one that is killed stays so."""
     row = {
-        "id": run_id,
+        "id": run.id,
         "flow_run_id": flow_run_id,
-        "kind": kind,
-        "namespace": namespace,
-        "source": source,
+        "kind": run.kind.value,
+        "namespace": run.namespace,
+        "source": run.source,
         "state": "running",
-        "started_at": now,
+        "started_at": run.started_at,
     }
     with transaction(engine) as connection:
-        upsert(connection, runs, [row], keep={"started_at"})
+        upsert(connection, runs, [row], keep=set())
 
 
 def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:

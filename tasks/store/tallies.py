@@ -1,6 +1,6 @@
 """Tally segments and what evaluation still owes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -58,24 +58,26 @@ def load_pending(
 
 
 def load_overlapping(
-    connection: Connection, namespace: str, first_minute: int, last_minute: int
+    connection: Connection, namespace: str, spans: Iterable[tuple[int, int]]
 ) -> Iterator[StoredSegment]:
     """
-    Segments with anything in these minutes (both inclusive), one at a time.
+    Segments with anything in these minutes, each once, one at a time.
 
     Only extents that count now are wanted of them.
+
+    Args:
+        spans: Minutes since the epoch, half-open.
     """
-    overlapping = (
-        select(tally_segments.c.segment_id)
-        .where(
+    ids: set[str] = set()
+    for start, end in spans:
+        overlapping = select(tally_segments.c.segment_id).where(
             tally_segments.c.namespace == namespace,
             tally_segments.c.part == 0,
-            tally_segments.c.last_minute >= first_minute,
-            tally_segments.c.first_minute <= last_minute,
+            tally_segments.c.last_minute >= start,
+            tally_segments.c.first_minute < end,
         )
-        .order_by(tally_segments.c.segment_id)
-    )
-    for segment_id in connection.scalars(overlapping).all():
+        ids.update(connection.scalars(overlapping))
+    for segment_id in sorted(ids):
         objects = _counting(connection, segment_id)
         if objects:
             payloads = _payloads(connection, namespace, segment_id)

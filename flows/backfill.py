@@ -1,0 +1,149 @@
+"""backfill-logs: ask the same question of historical logs, in a namespace of their own."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from prefect import State, flow
+from pydantic import Field
+
+from flows import pipeline
+from flows.command import (
+    AllowOption,
+    BlockOption,
+    PatternOption,
+    ThresholdOption,
+    parse_allowlist,
+    parse_thresholds,
+    run_once,
+)
+from tasks.detect.allowlist import AllowlistEntry
+from tasks.detect.rules import Override
+from tasks.detect.task import evaluate_rules
+from tasks.model.errors import ConfigurationError
+from tasks.model.objects import EventRange
+from tasks.model.runs import RunKind, RunSummary
+from tasks.model.verdicts import AnalystName
+from tasks.store.namespaces import LIVE
+
+
+def _name_run() -> str:
+    return f"backfill-{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
+
+
+@flow(
+    name="backfill-logs",
+    flow_run_name=_name_run,
+    task_runner=pipeline.side_by_side(),
+)
+def backfill_logs(
+    start: datetime,
+    end: datetime,
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")],
+    source: str | None = None,
+    pattern: str = "**/*",
+    shards: Annotated[int, Field(ge=1, le=256)] = 1,
+    aws_credentials_block: str | None = None,
+    thresholds: dict[str, Override] | None = None,
+    allowlist: list[AllowlistEntry] | None = None,
+    analyst: AnalystName = AnalystName.RULES,
+    research: bool = False,
+    alert: bool = False,
+) -> State[RunSummary]:
+    """
+    Count historical logs as scanning would have counted them, and judge what stands out.
+
+    A backfill that was stopped goes on where it was when it is started again by its name.
+    Scheduled scans see nothing of it.
+
+    Args:
+        start: First event time that counts. Without a zone it is UTC.
+        end: Event times from here on do not count.
+        name: Names the backfill and its namespace in the database: small letters, digits, dashes.
+        source: A directory, or s3://bucket/prefix. Empty: MIDDLEWATCH_SOURCE of the worker.
+        pattern: Only files or keys that match this glob, such as **/access.log*.
+        shards: The objects are counted in this many parts, one after the other.
+        aws_credentials_block: Name of a prefect-aws AwsCredentials block. Empty: the standard
+            AWS credential chain of the worker.
+        thresholds: Other thresholds for this run, by rule id, such as
+            {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
+        allowlist: Networks that are never suspects, each with a reason and an optional expiry.
+        analyst: bedrock asks the model about every suspect, and costs what that costs.
+        research: Search the web about those that are not benign.
+        alert: Send alerts for incidents that may be long past.
+    """
+    if name == LIVE:
+        raise ConfigurationError(
+            f"'{LIVE}' is the namespace of scheduled scans: choose another name."
+        )
+    event_range = _event_range(start, end)
+    location = pipeline.locate(source, pattern, aws_credentials_block)
+    thresholds, allowlist = thresholds or {}, allowlist or []
+    pipeline.check_rules(thresholds)
+    asked = {
+        "source": location.uri,
+        "pattern": location.pattern,
+        "start": event_range.start.isoformat(),
+        "end": event_range.end.isoformat(),
+    }
+    tale = pipeline.Tale()
+    with pipeline.recorded_run(RunKind.BACKFILL, name, location, asked) as run:
+        plan = pipeline.find_objects(run, location, tale)
+        for shard in pipeline.split(plan, shards):
+            pipeline.count_objects(run, location, shard, tale, event_range)
+        with pipeline.judging(run):
+            suspects = evaluate_rules(run, thresholds, allowlist)
+            judged = pipeline.judge_suspects(suspects, tale, analyst, with_research=research)
+            pipeline.tell_and_record(run, judged, tale, with_alerts=alert)
+        return pipeline.close(run, tale)
+
+
+def _event_range(start: datetime, end: datetime) -> EventRange:
+    start, end = (t.replace(tzinfo=t.tzinfo or UTC).astimezone(UTC) for t in (start, end))
+    if not start < end:
+        raise ConfigurationError(f"A backfill from {start} to {end} is empty: end must be later.")
+    return EventRange(start, end)
+
+
+def main(
+    source: Annotated[str, typer.Argument(help="A directory, or s3://bucket/prefix.")],
+    start: Annotated[datetime, typer.Option(help="First event time that counts, in UTC.")],
+    end: Annotated[datetime, typer.Option(help="Event times from here on do not count.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Start it again by this name to resume it. Default: START-to-END."),
+    ] = None,
+    pattern: PatternOption = "**/*",
+    shards: Annotated[int, typer.Option(min=1, max=256, help="Parts to count it in.")] = 1,
+    aws_credentials_block: BlockOption = None,
+    threshold: ThresholdOption = None,
+    allow: AllowOption = None,
+    analyst: Annotated[
+        AnalystName, typer.Option(help="bedrock asks the model about every suspect.")
+    ] = AnalystName.RULES,
+    research: Annotated[bool, typer.Option("--research", help="Search the web.")] = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Send alerts.")] = False,
+) -> None:
+    """Count historical logs as scanning would have counted them, and judge what stands out."""
+    thresholds, allowlist = parse_thresholds(threshold or []), parse_allowlist(allow or [])
+    run_once(
+        lambda: backfill_logs(
+            start,
+            end,
+            name or f"{start:%Y-%m-%d}-to-{end:%Y-%m-%d}",
+            source,
+            pattern,
+            shards,
+            aws_credentials_block,
+            thresholds,
+            allowlist,
+            analyst,
+            research,
+            alert,
+            return_state=True,
+        )
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

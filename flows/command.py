@@ -1,0 +1,104 @@
+"""One run from the command line: its own API server if need be, its summary, its exit code."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NoReturn
+
+import typer
+from prefect import State
+from prefect.exceptions import ParameterTypeError
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from flows.local_server import local_server
+from flows.terminal import print_run
+from tasks.detect.allowlist import AllowlistEntry
+from tasks.detect.rules import Override
+from tasks.model.errors import ConfigurationError, MiddlewatchError
+from tasks.model.runs import RunState, RunSummary
+from tasks.model.text import make_visible
+
+PatternOption = Annotated[str, typer.Option(help="Glob over paths or keys below the source.")]
+BlockOption = Annotated[
+    str | None, typer.Option(help="Name of a prefect-aws AwsCredentials block.")
+]
+ThresholdOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Other threshold for one rule: RULE=COUNT or RULE=COUNT/TIMESPAN."),
+]
+AllowOption = Annotated[
+    list[str] | None, typer.Option(help="Network that is never a suspect: CIDR=REASON.")
+]
+
+DONE = 0
+RETRIED_LATER = 1
+WRONG_USE = 2
+
+
+def run_once(start: Callable[[], State[Any]]) -> NoReturn:
+    """
+    The flow has run in this process; exits with 0, 1 or 2.
+
+    0: done. 1: something failed that a later run tries again. 2: wrong usage or configuration.
+    """
+    try:
+        with local_server():
+            state = start()
+    except MiddlewatchError as error:
+        _complain(str(error))
+        sys.exit(WRONG_USE if isinstance(error, ConfigurationError) else RETRIED_LATER)
+    outcome = getattr(state.data, "result", state.data)
+    if isinstance(outcome, RunSummary):
+        print_run(outcome, Console())
+        sys.exit(DONE if outcome.state is RunState.DONE else RETRIED_LATER)
+    sys.exit(_explain(outcome, state))
+
+
+def _explain(error: object, state: State[Any]) -> int:
+    """Say why there is no summary, and give the exit code."""
+    if isinstance(error, MiddlewatchError):
+        _complain(str(error))
+    else:
+        _complain(f"The run ended unexpectedly: {state.message or state.name}")
+    is_users = isinstance(error, (ConfigurationError, ParameterTypeError, ValidationError))
+    return WRONG_USE if is_users else RETRIED_LATER
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True).print(Text(make_visible(sentence), style="bold red"), soft_wrap=True)
+
+
+def parse_thresholds(options: list[str]) -> dict[str, Override]:
+    """`RULE=COUNT` or `RULE=COUNT/TIMESPAN`, such as `http-request-volume=300/5m`."""
+    return dict(_parse_threshold(option) for option in options)
+
+
+def _parse_threshold(option: str) -> tuple[str, Override]:
+    rule, _, value = option.partition("=")
+    count, _, timespan = value.partition("/")
+    values: Mapping[str, object] = {"threshold": count or None, "timespan": timespan or None}
+    try:
+        return rule, Override.model_validate(values)
+    except ValidationError as error:
+        raise _bad_option(
+            option, "--threshold", "RULE=COUNT or RULE=COUNT/TIMESPAN", error
+        ) from None
+
+
+def parse_allowlist(options: list[str]) -> list[AllowlistEntry]:
+    """`CIDR=REASON`, such as `192.0.2.0/28=office`."""
+    return [_parse_entry(option) for option in options]
+
+
+def _parse_entry(option: str) -> AllowlistEntry:
+    cidr, _, reason = option.partition("=")
+    try:
+        return AllowlistEntry(cidr=cidr, reason=reason)
+    except ValidationError as error:
+        raise _bad_option(option, "--allow", "CIDR=REASON", error) from None
+
+
+def _bad_option(option: str, name: str, form: str, error: ValidationError) -> typer.BadParameter:
+    problem = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+    return typer.BadParameter(f"{option!r} is not {form}: {problem}", param_hint=name)

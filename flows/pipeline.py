@@ -1,0 +1,425 @@
+"""The stages that a scan and a backfill share, each in terms of the tasks."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, cast
+from uuid import uuid4
+
+from prefect import State, allow_failure, get_run_logger, runtime, unmapped
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.history import Progress, publish
+from flows.local_server import is_one_off
+from tasks.collect.batches import make_batches
+from tasks.collect.task import find_new_objects
+from tasks.detect.rules import Override, load_rules, with_thresholds
+from tasks.detect.task import tally_batch
+from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState
+from tasks.model.errors import (
+    ConfigurationError,
+    MiddlewatchError,
+    PermanentError,
+    TransientError,
+)
+from tasks.model.incidents import Suspect
+from tasks.model.objects import (
+    Batch,
+    BatchResult,
+    Coverage,
+    EventRange,
+    Location,
+    LogObject,
+    Plan,
+    SkippedObject,
+    cover,
+    digest,
+)
+from tasks.model.runs import Run, RunKind, RunState, RunSummary
+from tasks.model.verdicts import AnalystName, Judged, Judgement, Research, Usage
+from tasks.notify.task import CHANNEL, deliver_alert, deliver_digest, is_on, record_delivery
+from tasks.research.task import research_suspect
+from tasks.settings import settings
+from tasks.store.incidents import load_conclusions
+from tasks.store.locks import database_lock
+from tasks.store.namespaces import open_namespace
+from tasks.store.runs import close_run, fail_run, open_run
+from tasks.store.schema import open_database
+from tasks.store.task import queue_alerts, record_incident
+from tasks.triage.task import explain_missing_analyst, triage_suspect
+
+THREADS = 32
+"""All alerts and all records of a run that alerts one by one, side by side, and some more."""
+MAX_SINGLE_ALERTS = 10
+"""More undelivered incidents than this become one digest."""
+MESSAGE_CHARACTERS = 2000
+MAX_NAMED = 20
+"""Objects that the report names one by one."""
+
+
+@dataclass(slots=True)
+class Tale:
+    """What a run has to tell at its end; every stage adds its part."""
+
+    plan: Plan | None = None
+    batches: list[BatchResult] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    deliveries: dict[str, int] = field(default_factory=dict)
+    degradations: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def side_by_side() -> TaskRunner[PrefectFuture[Any]]:
+    """Threads: what takes long waits for others, or counts in code that frees the interpreter."""
+    return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=THREADS))
+
+
+def locate(source: str | None, pattern: str, aws_credentials_block: str | None) -> Location:
+    """
+    Where to read: what the run names, or else the environment.
+
+    Raises:
+        ConfigurationError: Neither names a source.
+    """
+    uri = source or settings().source
+    if not uri:
+        raise ConfigurationError(
+            "There is nothing to read: give a directory or s3://bucket/prefix as the source, "
+            "or set MIDDLEWATCH_SOURCE."
+        )
+    return Location(uri, pattern, aws_credentials_block or None)
+
+
+def check_rules(thresholds: Mapping[str, Override]) -> None:
+    """
+    Nothing is read before the rules are known to be right.
+
+    Raises:
+        ConfigurationError: The rules file or a threshold makes no sense.
+    """
+    with_thresholds(load_rules(settings().rules_file), thresholds)
+
+
+@contextmanager
+def recorded_run(
+    kind: RunKind,
+    namespace: str,
+    location: Location,
+    parameters: Mapping[str, str] | None = None,
+) -> Iterator[Run]:
+    """
+    The run is on record from its first moment, also if it fails.
+
+    Args:
+        parameters: What a later run in *namespace* must repeat.
+    """
+    run = Run(
+        id=uuid4().hex,
+        name=runtime.flow_run.name or str(kind),
+        kind=kind,
+        namespace=namespace,
+        source=location.uri,
+        started_at=datetime.now(UTC),
+        url=_page_of_run(),
+    )
+    engine = open_database(settings().database_url.get_secret_value())
+    open_namespace(engine, namespace, kind, parameters or {}, run.started_at)
+    open_run(engine, run, flow_run_id=runtime.flow_run.id)
+    try:
+        yield run
+    except Exception as error:
+        told = str(error) if isinstance(error, MiddlewatchError) else type(error).__name__
+        try:
+            fail_run(engine, run.id, told, datetime.now(UTC))
+        except MiddlewatchError as second:
+            get_run_logger().error("the failure is not on record: %s", second)
+        raise
+
+
+def find_objects(run: Run, location: Location, tale: Tale) -> Plan:
+    """What is new; a source that cannot be listed now does not keep the other steps from theirs."""
+    try:
+        plan = find_new_objects(run, location)
+    except TransientError as error:
+        tale.failures.append(str(error))
+        plan = Plan(location.uri, listed=0, unchanged=0, to_read=())
+    tale.plan = plan
+    return plan
+
+
+def split(plan: Plan, shards: int) -> Iterator[Sequence[LogObject]]:
+    """The objects in *shards* parts; which part an object is in depends on nothing but its key."""
+    parts: list[list[LogObject]] = [[] for _ in range(shards)]
+    for log_object in plan.to_read:
+        parts[int(digest(log_object.object_key)[:8], 16) % shards].append(log_object)
+    return (part for part in parts if part)
+
+
+def count_objects(
+    run: Run,
+    location: Location,
+    objects: Sequence[LogObject],
+    tale: Tale,
+    event_range: EventRange | None = None,
+) -> None:
+    """Everything that is new is counted and committed, batch by batch."""
+    batches = make_batches(objects)
+    progress = Progress(run, total=len(batches))
+    futures = tally_batch.map(
+        unmapped(run), unmapped(location), batches, event_range=unmapped(event_range)
+    )
+    for future, batch in zip(futures, batches, strict=True):
+        future.wait()
+        tale.batches.append(_batch_result(future, batch, tale))
+        progress.advance()
+
+
+def _batch_result(future: PrefectFuture[BatchResult], batch: Batch, tale: Tale) -> BatchResult:
+    if future.state.is_completed():
+        return future.result()
+    error = _error_of(future)
+    if isinstance(error, ConfigurationError):
+        raise error
+    reason = _explain(error)
+    tale.failures.append(f"Batch {batch.number} was not counted: {reason}")
+    lost = tuple(SkippedObject(o.object_key, o.version, reason) for o in batch.objects)
+    return BatchResult(batch.number, 0, 0, lost, (), 0, 0, 0)
+
+
+@contextmanager
+def judging(run: Run) -> Iterator[None]:
+    """No other run judges this namespace at the same time; counting may go on."""
+    engine = open_database(settings().database_url.get_secret_value())
+    with database_lock(engine, f"judging {run.namespace}"):
+        yield
+
+
+def judge_suspects(
+    suspects: Sequence[Suspect],
+    tale: Tale,
+    analyst: AnalystName | None = None,
+    *,
+    with_research: bool = True,
+) -> list[Judged]:
+    """
+    Every suspect has a verdict; the guilty ones are researched and looked at once more.
+
+    Args:
+        analyst: Other than the environment says.
+    """
+    analyst = analyst or settings().analyst
+    missing = explain_missing_analyst(analyst) if suspects else None
+    ask = partial(triage_suspect.submit, analyst=analyst, unavailable=missing)
+    first = [ask(suspect) for suspect in suspects]
+    judged = [
+        Judged(suspect, judgement)
+        for suspect, future in zip(suspects, first, strict=True)
+        if (judgement := _judgement(future, suspect, tale)) is not None
+    ]
+    if with_research:
+        judged = _research(judged, ask, tale)
+    tale.judged = judged
+    tale.degradations += _degradations(judged)
+    return judged
+
+
+def _judgement(future: PrefectFuture[Judgement], suspect: Suspect, tale: Tale) -> Judgement | None:
+    future.wait()
+    if not future.state.is_completed():
+        reason = _explain(_error_of(future))
+        tale.failures.append(f"{suspect.source_ip} was not judged: {reason}")
+        return None
+    judgement = future.result()
+    tale.usage += judgement.usage
+    return judgement
+
+
+def _research(
+    judged: Sequence[Judged], ask: Callable[..., PrefectFuture[Judgement]], tale: Tale
+) -> list[Judged]:
+    guilty = [j for j in judged if not j.judgement.verdict.verdict.is_benign]
+    futures = research_suspect.map([j.suspect for j in guilty])
+    research = {}
+    for item, future in zip(guilty, futures, strict=True):
+        future.wait()
+        research[item.suspect.incident_id] = (
+            future.result()
+            if future.state.is_completed()
+            else Research(error=_explain(_error_of(future)))
+        )
+    second = {
+        item.suspect.incident_id: ask(item.suspect, research=found)
+        for item in guilty
+        if (found := research[item.suspect.incident_id]).references
+        and item.judgement.analyst is AnalystName.BEDROCK
+    }
+    return [_look_again(item, research, second, tale) for item in judged]
+
+
+def _look_again(
+    item: Judged,
+    research: Mapping[str, Research],
+    second: Mapping[str, PrefectFuture[Judgement]],
+    tale: Tale,
+) -> Judged:
+    """With the second verdict, if the model gave one; paid for is both."""
+    incident_id = item.suspect.incident_id
+    found = research.get(incident_id, item.research)
+    again = None
+    if incident_id in second:
+        again = _judgement(second[incident_id], item.suspect, tale)
+    if again is None:
+        return replace(item, research=found)
+    chosen = again if again.analyst is AnalystName.BEDROCK else item.judgement
+    usage = item.judgement.usage + again.usage
+    return Judged(item.suspect, replace(chosen, usage=usage), found)
+
+
+def _degradations(judged: Sequence[Judged]) -> list[str]:
+    by_rules = Counter(j.judgement.analyst_reason for j in judged if j.judgement.analyst_reason)
+    less_research = Counter(j.research.error for j in judged if j.research.error)
+    return [
+        *(f"{n} verdict(s) by the rules analyst: {reason}" for reason, n in by_rules.items()),
+        *(f"{n} suspect(s) with less research: {reason}" for reason, n in less_research.items()),
+    ]
+
+
+def tell_and_record(
+    run: Run, judged: Sequence[Judged], tale: Tale, *, with_alerts: bool = True
+) -> None:
+    """The alerts go out while the database is written; neither waits for the other."""
+    alerts = queue_alerts(run, judged, CHANNEL, is_on=is_on(settings())) if with_alerts else []
+    sent = [_submit_delivery(run, group) for group in _messages(alerts)]
+    recorded = record_incident.map(judged)
+    wait(cast("list[PrefectFuture[Any]]", [*sent, *recorded]))
+    for item, future in zip(judged, recorded, strict=True):
+        if not future.state.is_completed():
+            reason = _explain(_error_of(future))
+            tale.failures.append(f"{item.suspect.source_ip} was not recorded: {reason}")
+    for group, outcome in zip(_messages(alerts), sent, strict=True):
+        _tell_of_delivery(group, outcome, tale)
+    if with_alerts and not is_on(settings()):
+        tale.degradations.append(
+            "Alerts are off: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to be told."
+        )
+
+
+def _messages(alerts: Sequence[Delivery]) -> list[list[Delivery]]:
+    """Which alerts share a message."""
+    if len(alerts) > MAX_SINGLE_ALERTS:
+        return [list(alerts)]
+    return [[alert] for alert in alerts]
+
+
+def _submit_delivery(run: Run, group: Sequence[Delivery]) -> PrefectFuture[DeliveryOutcome]:
+    """Sending and recording that it was sent are retried each on its own."""
+    message_id = (
+        deliver_alert.submit(run, group[0])
+        if len(group) == 1
+        else deliver_digest.submit(run, group)
+    )
+    # Prefect hands over the id or the exception, whatever the annotation of allow_failure says
+    result = cast("str | Exception", allow_failure(message_id))
+    return record_delivery.submit(run, group, result)
+
+
+def _tell_of_delivery(
+    group: Sequence[Delivery], future: PrefectFuture[DeliveryOutcome], tale: Tale
+) -> None:
+    if future.state.is_completed():
+        outcome = future.result()
+    else:
+        outcome = DeliveryOutcome(DeliveryState.PENDING, error=_explain(_error_of(future)))
+    count = tale.deliveries.get(outcome.state, 0)
+    tale.deliveries[outcome.state] = count + len(group)
+    if outcome.state is not DeliveryState.SENT:
+        who = ", ".join(sorted(d.alert.conclusion.incident.source_ip for d in group)[:MAX_NAMED])
+        tale.failures.append(f"The alert for {who} was not delivered: {outcome.error}")
+
+
+def close(run: Run, tale: Tale) -> State[RunSummary]:
+    """
+    The run is on record and in the UI, with a final state that tells the truth.
+
+    Returns:
+        Completed when all is well, Completed as "Degraded" when something was done in a lesser
+        way, Failed as "Incomplete" when the next run has something to try again.
+    """
+    engine = open_database(settings().database_url.get_secret_value())
+    plan = tale.plan or Plan(run.source, 0, 0, ())
+    coverage = cover(plan, tale.batches)
+    unread = (*plan.skipped, *(s for b in tale.batches for s in b.skipped))
+    failures = [*tale.failures, *_failures_of_coverage(coverage, unread)]
+    summary = RunSummary(
+        name=run.name,
+        kind=run.kind,
+        namespace=run.namespace,
+        source=run.source,
+        started_at=run.started_at,
+        finished_at=datetime.now(UTC),
+        state=RunState.INCOMPLETE if failures else RunState.DONE,
+        coverage=coverage,
+        lines=sum(b.lines for b in tale.batches),
+        lines_unparsed=sum(b.lines_unparsed for b in tale.batches),
+        size_bytes=sum(b.size_bytes for b in tale.batches),
+        unparsed=tuple(s for b in tale.batches for s in b.unparsed)[:MAX_NAMED],
+        skipped=unread[:MAX_NAMED],
+        quarantined=tuple(s for b in tale.batches for s in b.quarantined)[:MAX_NAMED],
+        suspects=len(tale.judged),
+        conclusions=tuple(load_conclusions(engine, tale.judged)),
+        deliveries=dict(tale.deliveries),
+        usage=tale.usage,
+        searches=sum(j.research.searches for j in tale.judged),
+        degradations=tuple(tale.degradations),
+        failures=tuple(failures),
+    )
+    close_run(engine, run.id, summary)
+    publish(summary)
+    return _final_state(summary)
+
+
+def _failures_of_coverage(coverage: Coverage, unread: Sequence[SkippedObject]) -> list[str]:
+    failures = [f"{o.object_key}: {o.reason}" for o in unread if o.is_retried][:MAX_NAMED]
+    if not coverage.holds:
+        failures.append(f"The coverage equation does not hold: {coverage}.")
+    return failures
+
+
+def _final_state(summary: RunSummary) -> State[RunSummary]:
+    told = f"{summary.coverage}; {summary.suspects} suspects, {len(summary.incidents)} incidents."
+    if summary.failures:
+        left = " ".join(summary.failures)
+        message = f"{told} The next run tries again: {left}"
+        return Failed(name="Incomplete", message=message[:MESSAGE_CHARACTERS], data=summary)
+    if summary.degradations:
+        lesser = " ".join(summary.degradations)
+        message = f"{told} {lesser}"[:MESSAGE_CHARACTERS]
+        return Completed(name="Degraded", message=message, data=summary)
+    if summary.coverage.done == 0 and not summary.suspects:
+        told = f"Nothing new: {told}"
+    return Completed(message=told, data=summary)
+
+
+def _error_of(future: PrefectFuture[Any]) -> Exception:
+    """Why a task did not complete."""
+    error = future.result(raise_on_failure=False)
+    return error if isinstance(error, Exception) else PermanentError(str(future.state.message))
+
+
+def _explain(error: Exception) -> str:
+    """Our own words, or the kind of an error that nobody expected: its text may hold anything."""
+    if isinstance(error, MiddlewatchError):
+        return str(error)
+    return f"unexpected {type(error).__name__}; see the task's log in Prefect."
+
+
+def _page_of_run() -> str | None:
+    """The run's page, if somebody can open it: a server that lives only for this run has none."""
+    url: str | None = runtime.flow_run.ui_url
+    return None if is_one_off() else url

@@ -1,0 +1,88 @@
+"""scan-logs: find what is new, count it, judge who stands out, tell and record."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from prefect import State, flow
+
+from flows import pipeline
+from flows.command import (
+    AllowOption,
+    BlockOption,
+    PatternOption,
+    ThresholdOption,
+    parse_allowlist,
+    parse_thresholds,
+    run_once,
+)
+from tasks.detect.allowlist import AllowlistEntry
+from tasks.detect.rules import Override
+from tasks.detect.task import evaluate_rules
+from tasks.model.runs import RunKind, RunSummary
+from tasks.store.namespaces import LIVE
+
+
+def _name_run() -> str:
+    return f"scan-{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
+
+
+@flow(
+    name="scan-logs",
+    flow_run_name=_name_run,
+    task_runner=pipeline.side_by_side(),
+)
+def scan_logs(
+    source: str | None = None,
+    pattern: str = "**/*",
+    aws_credentials_block: str | None = None,
+    thresholds: dict[str, Override] | None = None,
+    allowlist: list[AllowlistEntry] | None = None,
+) -> State[RunSummary]:
+    """
+    Read the log objects that are new, and tell about the incidents in them.
+
+    Args:
+        source: A directory, or s3://bucket/prefix. Empty: MIDDLEWATCH_SOURCE of the worker.
+        pattern: Only files or keys that match this glob, such as **/access.log*.
+        aws_credentials_block: Name of a prefect-aws AwsCredentials block. Empty: the standard
+            AWS credential chain of the worker.
+        thresholds: Other thresholds for this run, by rule id, such as
+            {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
+        allowlist: Networks that are never suspects, each with a reason and an optional expiry.
+    """
+    location = pipeline.locate(source, pattern, aws_credentials_block)
+    thresholds, allowlist = thresholds or {}, allowlist or []
+    pipeline.check_rules(thresholds)
+    tale = pipeline.Tale()
+    with pipeline.recorded_run(RunKind.SCAN, LIVE, location) as run:
+        plan = pipeline.find_objects(run, location, tale)
+        pipeline.count_objects(run, location, plan.to_read, tale)
+        with pipeline.judging(run):
+            suspects = evaluate_rules(run, thresholds, allowlist)
+            judged = pipeline.judge_suspects(suspects, tale)
+            pipeline.tell_and_record(run, judged, tale)
+        return pipeline.close(run, tale)
+
+
+def main(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A directory, or s3://bucket/prefix. Default: MIDDLEWATCH_SOURCE."),
+    ] = None,
+    pattern: PatternOption = "**/*",
+    aws_credentials_block: BlockOption = None,
+    threshold: ThresholdOption = None,
+    allow: AllowOption = None,
+) -> None:
+    """Read the log objects that are new, and tell about the incidents in them."""
+    thresholds, allowlist = parse_thresholds(threshold or []), parse_allowlist(allow or [])
+    run_once(
+        lambda: scan_logs(
+            source, pattern, aws_credentials_block, thresholds, allowlist, return_state=True
+        )
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,237 @@
+"""Incidents: what the rules say of them, what the analyst concluded, and what is still to do."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, Row, select, update
+
+from tasks.model.alerts import Alert
+from tasks.model.incidents import (
+    Activity,
+    EvidenceKind,
+    EvidenceLine,
+    Family,
+    Finding,
+    Incident,
+    Severity,
+    Status,
+    StoredIncident,
+    Suspect,
+)
+from tasks.model.objects import digest
+from tasks.model.verdicts import Conclusion, Judged, Research, conclude
+from tasks.store.engine import transaction, upsert
+from tasks.store.tables import incidents
+
+FINDINGS = TypeAdapter(tuple[Finding, ...])
+EVIDENCE = TypeAdapter(tuple[EvidenceLine, ...])
+ACTIVITY = TypeAdapter(Activity)
+KIND = TypeAdapter(EvidenceKind)
+RESEARCH = TypeAdapter(Research)
+
+
+# what evaluation asks and writes, inside its own transaction
+
+
+def stored_incidents(
+    connection: Connection, namespace: str, source_ip: str
+) -> list[StoredIncident]:
+    """All incidents of one IP, closed ones included."""
+    rows = connection.execute(
+        select(
+            incidents.c.id,
+            incidents.c.source_ip,
+            incidents.c.status,
+            incidents.c.first_seen,
+            incidents.c.last_seen,
+        ).where(incidents.c.namespace == namespace, incidents.c.source_ip == source_ip)
+    )
+    return [
+        StoredIncident(r.id, r.source_ip, Status(r.status), r.first_seen, r.last_seen) for r in rows
+    ]
+
+
+def write_evidence(
+    connection: Connection, found: Iterable[Incident], run_id: str, now: datetime
+) -> None:
+    """
+    What the rules say is on record; verdicts stay.
+
+    An incident that is new, or is of another kind than the one that was judged, waits for the
+    analyst afterwards.
+    """
+    for incident in found:
+        judged = connection.execute(
+            select(incidents.c.judged_kind, incidents.c.verdict, incidents.c.needs_judgement)
+            .where(incidents.c.id == incident.id)
+            .with_for_update()
+        ).one_or_none()
+        waits = True
+        severity = incident.severity
+        if judged is not None and judged.judged_kind is not None:
+            before = KIND.validate_python(judged.judged_kind)
+            waits = judged.needs_judgement or before.is_exceeded_by(incident.kind)
+            severity = max(severity, Severity(judged.verdict["severity"]), key=lambda s: s.rank)
+        row = {
+            "id": incident.id,
+            "namespace": incident.namespace,
+            "source_ip": incident.source_ip,
+            "family": incident.family.value,
+            "severity": severity.value,
+            "status": Status.SUSPECTED.value,
+            "first_seen": incident.first_seen,
+            "last_seen": incident.last_seen,
+            "request_count": incident.activity.request_count,
+            "activity": ACTIVITY.dump_python(incident.activity, mode="json"),
+            "findings": FINDINGS.dump_python(incident.findings, mode="json"),
+            "evidence": EVIDENCE.dump_python(incident.evidence, mode="json"),
+            "techniques": list(incident.techniques),
+            "needs_judgement": waits,
+            "run_id": run_id,
+            "created_at": now,
+            "updated_at": now,
+        }
+        upsert(connection, incidents, [row], keep={"status", "run_id", "created_at"})
+
+
+def close_incident(
+    connection: Connection, incident_id: str, reason: str, now: datetime, into: str | None = None
+) -> None:
+    """The incident counts no more; with *into*, because that one took it in."""
+    connection.execute(
+        update(incidents)
+        .where(incidents.c.id == incident_id)
+        .values(
+            status=Status.CLOSED.value,
+            closed_reason=reason,
+            merged_into=into,
+            needs_judgement=False,
+            updated_at=now,
+        )
+    )
+
+
+# what the later steps ask and write
+
+
+def waiting_suspects(engine: Engine, namespace: str) -> list[Suspect]:
+    """Everything that waits for the analyst, also from runs that died, worst first."""
+    columns = (
+        incidents.c.id,
+        incidents.c.source_ip,
+        incidents.c.family,
+        incidents.c.severity,
+        incidents.c.request_count,
+    )
+    waiting = select(*columns).where(
+        incidents.c.namespace == namespace, incidents.c.needs_judgement
+    )
+    with transaction(engine) as connection:
+        rows = connection.execute(waiting).all()
+    ordered = sorted(rows, key=lambda r: (-Severity(r.severity).rank, -r.request_count, r.id))
+    return [
+        Suspect(row.id, row.source_ip, Family(row.family), Severity(row.severity))
+        for row in ordered
+    ]
+
+
+def load_incident(engine: Engine, incident_id: str) -> Incident:
+    """
+    The incident as the rules see it: severity and status without a verdict's influence.
+
+    Raises:
+        NoResultFound: There is none.
+    """
+    with transaction(engine) as connection:
+        return _incident(connection.execute(_by_id(incident_id)).one())
+
+
+def prepare_alert(engine: Engine, judged: Judged) -> Alert | None:
+    """
+    What people are to be told of this conclusion; None when there is nothing to tell.
+
+    The same state change gives the same `kind`, however often it is prepared.
+    """
+    with transaction(engine) as connection:
+        row = connection.execute(_by_id(judged.suspect.incident_id)).one()
+    conclusion = conclude(_incident(row), judged.judgement, judged.research)
+    status = conclusion.incident.status
+    if row.status == Status.CLOSED or not status.is_alerted:
+        return None
+    if not Status(row.status).is_alerted:
+        return Alert(status.value, conclusion)
+    before = KIND.validate_python(row.judged_kind)
+    kind = conclusion.incident.kind
+    change = digest(*sorted(kind.families), kind.severity, len(str(kind.request_count)))
+    return Alert(f"changed-{change[:12]}", conclusion, before)
+
+
+def record_conclusion(engine: Engine, judged: Judged, now: datetime) -> Conclusion:
+    """The verdict is on record; writing it twice is writing it once."""
+    with transaction(engine) as connection:
+        row = connection.execute(_by_id(judged.suspect.incident_id).with_for_update()).one()
+        incident = _incident(row)
+        conclusion = conclude(incident, judged.judgement, judged.research)
+        if row.status != Status.CLOSED:
+            connection.execute(
+                update(incidents)
+                .where(incidents.c.id == incident.id)
+                .values(_verdict_columns(conclusion, incident, now))
+            )
+    return conclusion
+
+
+def _by_id(incident_id: str) -> Any:  # noqa: ANN401 -- a select over all columns
+    return select(incidents).where(incidents.c.id == incident_id)
+
+
+def _verdict_columns(conclusion: Conclusion, incident: Incident, now: datetime) -> dict[str, Any]:
+    judgement = conclusion.judgement
+    verdict = judgement.verdict
+    return {
+        "status": conclusion.incident.status.value,
+        "severity": conclusion.incident.severity.value,
+        "attack_type": verdict.probable_attack_type,
+        "confidence": verdict.confidence_level.value,
+        "summary": verdict.summary,
+        "recommended_action": verdict.recommended_action,
+        "analyst": judgement.analyst.value,
+        "analyst_reason": judgement.analyst_reason,
+        "model_id": judgement.model_id,
+        "prompt_sha256": judgement.prompt_sha256,
+        "llm_input_tokens": judgement.usage.input_tokens,
+        "llm_output_tokens": judgement.usage.output_tokens,
+        "llm_cost_usd": judgement.usage.cost_usd,
+        "research": RESEARCH.dump_python(conclusion.research, mode="json"),
+        "verdict": verdict.model_dump(mode="json"),
+        "judged_kind": KIND.dump_python(incident.kind, mode="json"),
+        "needs_judgement": False,
+        "updated_at": now,
+    }
+
+
+def _incident(row: Row[Any]) -> Incident:
+    findings = FINDINGS.validate_python(row.findings)
+    return Incident(
+        id=row.id,
+        namespace=row.namespace,
+        source_ip=row.source_ip,
+        family=Family(row.family),
+        severity=max((f.severity for f in findings), key=lambda s: s.rank),
+        status=Status(row.status),
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        activity=ACTIVITY.validate_python(row.activity),
+        findings=findings,
+        evidence=EVIDENCE.validate_python(row.evidence),
+    )
+
+
+def load_conclusions(engine: Engine, judged: Sequence[Judged]) -> list[Conclusion]:
+    """What a run's report shows of its suspects."""
+    return [
+        conclude(load_incident(engine, j.suspect.incident_id), j.judgement, j.research)
+        for j in judged
+    ]

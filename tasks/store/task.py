@@ -1,0 +1,73 @@
+"""Put conclusions, alerts to send and the run itself on record."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from tasks import retry
+from tasks.model.alerts import Delivery, DeliveryState
+from tasks.model.incidents import Status
+from tasks.model.runs import Run
+from tasks.model.verdicts import Judged
+from tasks.settings import settings
+from tasks.store.deliveries import Outbox
+from tasks.store.incidents import prepare_alert, record_conclusion
+from tasks.store.schema import open_database
+
+
+@task(
+    task_run_name="outbox-{run.namespace}",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=retry.if_transient,
+    cache_policy=NO_CACHE,
+    tags=["database"],
+)
+def queue_alerts(
+    run: Run, judged: Sequence[Judged], channel: str, *, is_on: bool
+) -> list[Delivery]:
+    """
+    Every alert is on record before the first attempt to send it.
+
+    Returns:
+        All that nobody has received yet, also of earlier runs; nothing when the channel is off.
+    """
+    engine = open_database(settings().database_url.get_secret_value())
+    outbox = Outbox(engine, run.namespace, channel)
+    alerts = [alert for j in judged if (alert := prepare_alert(engine, j)) is not None]
+    state = DeliveryState.PENDING if is_on else DeliveryState.SKIPPED
+    now = datetime.now(UTC)
+    outbox.add(alerts, state=state, run_id=run.id, now=now)
+    return outbox.begin_attempt(now) if is_on else []
+
+
+@task(
+    task_run_name="record-{judged.suspect.source_ip}",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=retry.if_transient,
+    cache_policy=NO_CACHE,
+    tags=["database"],
+)
+def record_incident(judged: Judged) -> Status:
+    """
+    The verdict, the research and the status that follow from them are on record.
+
+    Raises:
+        TransientError: Nothing was written; the incident still waits for the analyst.
+    """
+    engine = open_database(settings().database_url.get_secret_value())
+    incident = record_conclusion(engine, judged, datetime.now(UTC)).incident
+    get_run_logger().info(
+        "recorded incident %s: %s, %s, %s",
+        incident.id[:12],
+        incident.family,
+        incident.severity,
+        incident.status,
+    )
+    return incident.status

@@ -38,6 +38,7 @@ ORDINARY_SAMPLES: Final = 3
 _BUFFER_ROWS: Final = 2_000_000
 _PLACE: Final = ["source_ip", "minute"]
 _PAIR: Final = ["source_ip", "hour"]
+_IP_HASH: Final = pl.col("source_ip").hash().alias("ip_hash")
 
 Span = tuple[int, int]
 """Half-open: from the first up to, not including, the second."""
@@ -230,7 +231,12 @@ def _only_affected(minutes: pl.DataFrame, touched: Touched, rules: RuleSet) -> p
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Rows of the touched IPs; extents are dissolved into object keys."""
+    """
+    Rows of the touched IPs; extents are dissolved into object keys.
+
+    `ip_hash` stands for source_ip where rows are left out: that is several times as fast, and
+    two IPs with one hash leave too much in, never too little.
+    """
 
     counts: pl.DataFrame
     values: pl.DataFrame
@@ -238,7 +244,7 @@ class _Loaded:
 
 
 def _load(tallies: Iterable[LoadedTally], touched: Touched, needed: list[Span]) -> _Loaded:
-    source_ips = touched.hours.select("source_ip").unique()
+    hashes = touched.hours.select(_IP_HASH).unique()
     start, end = (needed[0][0], needed[-1][1]) if needed else (0, 0)
     is_near = pl.col("minute").is_between(start, end, closed="left")
     kept = [_dissolve(LoadedTally(Tally.from_payloads([]), {}))]
@@ -248,7 +254,7 @@ def _load(tallies: Iterable[LoadedTally], touched: Touched, needed: list[Span]) 
         if waiting:
             tables = zip(*((w.counts, w.values, w.samples) for w in waiting), strict=True)
             near = (pl.concat(t).filter(is_near) for t in tables)
-            kept.append(_Loaded(*(t.join(source_ips, on="source_ip", how="semi") for t in near)))
+            kept.append(_Loaded(*(t.join(hashes, on="ip_hash", how="semi") for t in near)))
             waiting.clear()
 
     for tally in tallies:
@@ -259,7 +265,7 @@ def _load(tallies: Iterable[LoadedTally], touched: Touched, needed: list[Span]) 
     settle()
     return _Loaded(
         pl.concat([k.counts for k in kept]),
-        pl.concat([k.values for k in kept]).unique(),
+        pl.concat([k.values for k in kept]),
         pl.concat([k.samples for k in kept]),
     )
 
@@ -271,9 +277,9 @@ def _dissolve(loaded: LoadedTally) -> _Loaded:
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
     return _Loaded(
-        tally.counts.drop("extent"),
-        tally.values.drop("extent"),
-        tally.samples.join(keys, on="extent").drop("extent"),
+        tally.counts.drop("extent").with_columns(_IP_HASH),
+        tally.values.drop("extent").with_columns(_IP_HASH),
+        tally.samples.join(keys, on="extent").drop("extent").with_columns(_IP_HASH),
     )
 
 
@@ -296,13 +302,15 @@ def _match(number: int, rule: Rule, loaded: _Loaded) -> _Matched:
     values = None
     if rule.type == "value_count":
         values = loaded.values.filter(pl.col("counter") == rule.counter)
-        enough = values.group_by("source_ip").agg(pl.col("value_hash").n_unique().alias("n"))
+        total = values.group_by("ip_hash").agg(pl.col("value_hash").n_unique().alias("total"))
     else:
-        enough = matching.group_by("source_ip").agg(pl.col("count").cast(pl.Int64).sum().alias("n"))
+        total = matching.group_by("ip_hash").agg(
+            pl.col("count").cast(pl.Int64).sum().alias("total")
+        )
     # most IPs never reach the threshold in all their time: no window is slid over those
-    enough = enough.filter(pl.col("n") >= rule.threshold)
+    enough = total.filter(pl.col("total") >= rule.threshold)
     minutes = (
-        matching.join(enough, on="source_ip", how="semi")
+        matching.join(enough, on="ip_hash", how="semi")
         .group_by(_PLACE)
         .agg(pl.col("count").cast(pl.Int64).sum().alias("events"))
         .sort(_PLACE)
@@ -357,7 +365,8 @@ def _count_distinct(minutes: pl.DataFrame, values: pl.DataFrame, timespan: int) 
     ranges that have begun, less those that have ended.
     """
     key = pl.col("key")
-    seen = values.join(minutes.select(*_PLACE, "key"), on=_PLACE).sort("key")
+    seen = values.join(minutes.select(*_PLACE, "key"), on=_PLACE)
+    seen = seen.unique(["key", "value_hash"]).sort("key")
     previous = key.shift(1).over("source_ip", "value_hash")
     begins = pl.max_horizontal(previous, key - timespan) + 1
     begun = seen.select(begins).to_series().sort().search_sorted(minutes["key"], side="right")
@@ -392,7 +401,8 @@ def _peaks(minutes: pl.DataFrame, threshold: int) -> pl.DataFrame:
 
 def _sum_activity(minutes: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
     return (
-        counts.join(minutes, on=_PLACE, how="semi")
+        counts.join(minutes.select(_IP_HASH), on="ip_hash", how="semi")
+        .join(minutes, on=_PLACE, how="semi")
         .group_by("source_ip", (pl.col("minute") // HOUR).alias("hour"), "counters")
         .agg(pl.col("count").cast(pl.Int64).sum())
     )

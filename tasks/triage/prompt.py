@@ -41,7 +41,7 @@ class Prompt:
     @property
     def user(self) -> str:
         """The document as ASCII text: invisible characters of a line are visible escapes."""
-        return json.dumps(self.document, ensure_ascii=True)
+        return json.dumps(self.document, ensure_ascii=True).replace("\x7f", r"\u007f")
 
     def correct(self, problem: str) -> "Prompt":
         """The same request after an answer that was refused; *problem* quotes no log text."""

@@ -141,7 +141,7 @@ def _name_attack(incident: Incident) -> str:
 def _name_family(family: Family, incident: Incident) -> str:
     name = _ATTACK_NAMES[family]
     if family is Family.BRUTE_FORCE:
-        return f"{'ssh' if _count(incident).logins_failed else 'web login'} {name}"
+        return f"{'SSH' if _count(incident).logins_failed else 'web login'} {name}"
     return name
 
 

@@ -1,6 +1,5 @@
 """The Prefect face of triage."""
 
-from functools import cache
 from threading import Lock
 
 from prefect import get_run_logger, task
@@ -9,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks import retry
 from tasks.model.incidents import Suspect
 from tasks.model.verdicts import AnalystName, Judgement, Research
-from tasks.settings import settings
+from tasks.settings import Settings, settings
 from tasks.store.incidents import load_incident
 from tasks.store.schema import open_database
 from tasks.triage.bedrock import BedrockAnalyst, explain_unavailable
@@ -17,6 +16,7 @@ from tasks.triage.panel import Panel
 from tasks.triage.rules_analyst import judge_by_rules
 
 _building = Lock()
+_panels: list[tuple[Settings, Panel]] = []
 
 
 @task(
@@ -32,15 +32,19 @@ _building = Lock()
     persist_result=False,
 )
 def triage_suspect(
-    suspect: Suspect, research: Research | None = None, unavailable: str | None = None
+    suspect: Suspect,
+    analyst: AnalystName,
+    unavailable: str | None = None,
+    research: Research | None = None,
 ) -> Judgement:
     """
     A judgement on one suspect, in any case: the rules analyst answers where the model does not.
 
     Args:
         suspect: The evidence on record of it is what the model sees, and all that it may cite.
-        research: For the second look: what the web says.
+        analyst: Who is asked for.
         unavailable: From *explain_missing_analyst*, asked once per run: the model is not tried.
+        research: For the second look: what the web says.
 
     Raises:
         TransientError: Bedrock is busy, and the last attempt lets the rules analyst answer; or
@@ -48,7 +52,7 @@ def triage_suspect(
     """
     engine = open_database(settings().database_url.get_secret_value())
     incident = load_incident(engine, suspect.incident_id)
-    if unavailable is not None:
+    if analyst is AnalystName.RULES or unavailable is not None:
         judgement = judge_by_rules(incident, unavailable)
     else:
         judgement = _panel().judge(incident, research, is_last_attempt=retry.is_last_attempt())
@@ -68,18 +72,16 @@ def triage_suspect(
     return judgement
 
 
-def explain_missing_analyst() -> str | None:
+def explain_missing_analyst(analyst: AnalystName) -> str | None:
     """Why the model that is asked for cannot be asked from here; None where all is well."""
-    return explain_unavailable() if settings().analyst is AnalystName.BEDROCK else None
+    return explain_unavailable() if analyst is AnalystName.BEDROCK else None
 
 
 def _panel() -> Panel:
-    """The one of this process: threads share its client and its bound on concurrent calls."""
+    """The one of this process and its settings: threads share its client and its bound."""
+    current = settings()
     with _building:
-        return _build_panel()
-
-
-@cache
-def _build_panel() -> Panel:
-    uses_model = settings().analyst is AnalystName.BEDROCK
-    return Panel(BedrockAnalyst(settings()) if uses_model else None)
+        if not _panels or _panels[0][0] is not current:
+            uses_model = current.analyst is AnalystName.BEDROCK
+            _panels[:] = [(current, Panel(BedrockAnalyst(current) if uses_model else None))]
+        return _panels[0][1]

@@ -2,7 +2,7 @@
 A local Bedrock: the Converse API as the wire has it, with an analyst that a test scripts.
 
     with BedrockServer() as bedrock:
-        os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = bedrock.url
+        os.environ.update(bedrock.environment)  # the endpoint, and keys that no AWS takes
         bedrock.judge("198.51.100.7", benign())            # always, for this address
         bedrock.judge("203.0.113.9", throttled(), throttled(), true_positive())  # one after the other
         bedrock.judge_everyone(delayed(0.2, true_positive()))
@@ -18,6 +18,7 @@ the wrong path or without what Converse requires are refused as the service does
 """
 
 import json
+import os
 import threading
 import time
 import uuid
@@ -318,6 +319,8 @@ class BedrockServer:
             "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
     def judge(self, source_ip: str, *behaviours: Behaviour) -> None:

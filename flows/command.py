@@ -15,7 +15,7 @@ from flows.local_server import local_server
 from flows.terminal import print_run
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
-from tasks.model.errors import ConfigurationError, MiddlewatchError
+from tasks.model.errors import ConfigurationError, MiddlewatchError, PermanentError
 from tasks.model.runs import RunState, RunSummary
 from tasks.model.text import make_visible
 
@@ -46,21 +46,28 @@ def run_once(start: Callable[[], State[Any]]) -> NoReturn:
         with local_server():
             state = start()
     except MiddlewatchError as error:
-        _complain(str(error))
-        sys.exit(WRONG_USE if isinstance(error, ConfigurationError) else RETRIED_LATER)
-    outcome = getattr(state.data, "result", state.data)
+        sys.exit(_explain(error))
+    outcome = outcome_of(state)
     if isinstance(outcome, RunSummary):
         print_run(outcome, Console())
         sys.exit(DONE if outcome.state is RunState.DONE else RETRIED_LATER)
-    sys.exit(_explain(outcome, state))
+    sys.exit(_explain(outcome))
 
 
-def _explain(error: object, state: State[Any]) -> int:
+def outcome_of(state: State[Any]) -> RunSummary | Exception:
+    """The run's summary, also of one that ended as Incomplete, or why there is none."""
+    outcome = getattr(state.data, "result", state.data)
+    if isinstance(outcome, RunSummary | Exception):
+        return outcome
+    return PermanentError(f"The run ended unexpectedly: {state.message or state.name}")
+
+
+def _explain(error: Exception) -> int:
     """Say why there is no summary, and give the exit code."""
     if isinstance(error, MiddlewatchError):
         _complain(str(error))
     else:
-        _complain(f"The run ended unexpectedly: {state.message or state.name}")
+        _complain(f"The run ended unexpectedly: {type(error).__name__}: {error}")
     is_users = isinstance(error, (ConfigurationError, ParameterTypeError, ValidationError))
     return WRONG_USE if is_users else RETRIED_LATER
 

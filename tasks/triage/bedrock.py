@@ -302,7 +302,7 @@ def _build_model(settings: Settings) -> "Runnable[Any, Any]":
         model_id=model_id,
         client=runtime,
         bedrock_client=control,
-        # Without it LANGSMITH_GATEWAY in the environment moves the traffic to LangSmith.
+        # Said outright, because LANGSMITH_GATEWAY in the environment takes the place of a default.
         endpoint_url=runtime.meta.endpoint_url,
         max_tokens=MAX_OUTPUT_TOKENS,
         **provider,

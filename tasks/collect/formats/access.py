@@ -38,9 +38,7 @@ _LINE_WITH_RAW_QUOTES = re.compile(
 _QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
-_REQUEST = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) (.*?)(?: HTTP/\d(?:\.\d)?)?", re.DOTALL
-)
+_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) (.*?)(?: HTTP/\d(?:\.\d)?)?", re.DOTALL)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 
 
@@ -82,9 +80,7 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
     return (event,)
 
 
-def _read_client(
-    first: bytes, second: bytes, user: bytes
-) -> tuple[str | None, str | None, bytes]:
+def _read_client(first: bytes, second: bytes, user: bytes) -> tuple[str | None, str | None, bytes]:
     """
     Source IP, virtual host and user name of what stands before the time.
 

@@ -28,14 +28,18 @@ _LOGIN = re.compile(
     re.DOTALL,
 )
 _CONNECTIONS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        rb"(I(?:nvalid|llegal) user )(.*) from (\S+?)(?: port \d+)?",
-        rb"(User )(.*) from (\S+) not allowed because .*",
-        rb"((?:Connection (?:closed|reset) by|Disconnected from) authenticating user )"
-        rb"(.*) (\S+) port \d+ \[preauth\]",
-        rb"(error: maximum authentication attempts exceeded for (?!invalid user |illegal user ))"
-        rb"(.*) from (\S+) port \d+.*",
+    re.compile(start + rest, re.DOTALL)
+    for start, rest in (
+        (rb"(I(?:nvalid|llegal) user )", rb"(.*) from (\S+?)(?: port \d+)?"),
+        (rb"(User )", rb"(.*) from (\S+) not allowed because .*"),
+        (
+            rb"((?:Connection (?:closed|reset) by|Disconnected from) authenticating user )",
+            rb"(.*) (\S+) port \d+ \[preauth\]",
+        ),
+        (
+            rb"(error: maximum authentication attempts exceeded for (?!invalid user ))",
+            rb"(.*) from (\S+) port \d+.*",
+        ),
     )
 )
 _REPEATED = re.compile(rb"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL)
@@ -73,7 +77,12 @@ def _parse_message(message: bytes, timestamp: int) -> Parsed:
 
 
 def _make_event(
-    timestamp: int, peer: bytes, user: bytes, action: str, outcome: str | None, invalid: bytes | None
+    timestamp: int,
+    peer: bytes,
+    user: bytes,
+    action: str,
+    outcome: str | None,
+    invalid: bytes | None,
 ) -> Parsed:
     source_ip = read_address(peer)
     if source_ip is None:

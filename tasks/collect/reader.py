@@ -1,0 +1,254 @@
+"""Reading one log object: every line is counted, every event is handed to a sink."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from functools import cache, partial
+from math import ceil
+
+from tasks.collect.compression import Content
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.parser import LineParser
+from tasks.collect.lines import MAX_LINE_BYTES, LineReader
+from tasks.collect.source import Source
+from tasks.collect.streams import HEAD_BYTES, digest_bytes, extent_version, first_line
+from tasks.model.errors import ObjectError
+from tasks.model.events import Event, Unparsed
+from tasks.model.objects import (
+    EventRange,
+    Extent,
+    FileStream,
+    LogObject,
+    ObjectResult,
+    UnparsedSample,
+)
+
+Sink = Callable[[Event, int, bytes], None]
+"""Is given an event, the 1-based number of its line, and the line without its line feed."""
+SinkFor = Callable[[bool], Sink]
+"""Gives the sink of an extent; the argument says whether it is an unfinished last line."""
+
+_NEVER = 1 << 62
+_SAMPLES = 3
+_SAMPLE_CHARACTERS = 200
+_TOO_LONG = Unparsed(f"it is longer than {MAX_LINE_BYTES:,} bytes")
+
+
+def read_extents(
+    source: Source,
+    log_object: LogObject,
+    zone: tzinfo,
+    sink_for: SinkFor,
+    event_range: EventRange | None = None,
+) -> ObjectResult:
+    """
+    Read what is new in *log_object*, with every event in the sink of its extent.
+
+    With `error` in the result the object was not read to its end: whatever its sinks were given
+    must be dropped. A file without news gives no extents.
+
+    Args:
+        source: Where the object was planned.
+        log_object: As planned; a file is read from `stream.offset` to the size seen then.
+        zone: Of syslog times that name none.
+        sink_for: Asked once per extent, for the complete lines first.
+        event_range: None for all events. Lines count as read in any case.
+
+    Raises:
+        TransientError: The source cannot be read now.
+    """
+    try:
+        with source.open(log_object) as stored:
+            content = Content(stored, f"'{log_object.object_key}'")
+            reading = _Reading(log_object, zone, sink_for, event_range)
+            return reading.read(content)
+    except ObjectError as error:
+        return ObjectResult(log_object, error=str(error))
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        message = f"'{log_object.object_key}' could not be read ({reason}): check its file system."
+        return ObjectResult(log_object, error=message)
+
+
+class _Reading:
+    """One pass over one object."""
+
+    def __init__(
+        self,
+        log_object: LogObject,
+        zone: tzinfo,
+        sink_for: SinkFor,
+        event_range: EventRange | None,
+    ) -> None:
+        self._log_object = log_object
+        self._parser = LineParser(ObjectClock(log_object.modified_at, zone))
+        self._sink_for = sink_for
+        self._range = _seconds(event_range)
+
+    def read(self, content: Content) -> ObjectResult:
+        stream = self._log_object.stream
+        if stream is None:
+            return self._read_immutable(content)
+        if not self._log_object.size_bytes:
+            return self._set_back(content, stream)
+        return self._read_stream(content, stream)
+
+    def _read_immutable(self, content: Content) -> ObjectResult:
+        lines = LineReader(content.read)
+        count = self._count(lines, line_number=0)
+        if lines.unfinished:
+            count.add([lines.unfinished.removesuffix(b"\r")])
+        log_object = self._log_object
+        extent = count.close(log_object.object_key, log_object.version, lines.end)
+        return ObjectResult(log_object, (extent,))
+
+    def _read_stream(self, content: Content, stream: FileStream) -> ObjectResult:
+        head, tail, read = self._find_place(content, stream)
+        key = self._log_object.object_key
+        lines = LineReader(read, stream.offset, tail)
+        count = self._count(lines, stream.line_count)
+        extents = []
+        if lines.offset > stream.offset:
+            version = extent_version(stream, stream.offset, lines.offset)
+            size = lines.offset - stream.offset
+            extents.append(count.close(key, version, size))
+        if lines.end > lines.offset:
+            last = _Count(
+                self._parser, partial(self._sink_for, True), self._range, count.line_number
+            )
+            last.add([lines.unfinished.removesuffix(b"\r")])
+            version = extent_version(stream, lines.offset, lines.end)
+            extent = last.close(key, version, lines.end - lines.offset)
+            extents.append(replace(extent, is_unfinished=True))
+        after = replace(
+            stream,
+            offset=lines.offset,
+            line_count=count.line_number,
+            head_bytes=len(first_line(head)),
+            head_sha256=digest_bytes(first_line(head)),
+            tail_bytes=len(lines.tail),
+            tail_sha256=digest_bytes(lines.tail),
+            unfinished_id=None,
+        )
+        return ObjectResult(self._log_object, tuple(extents), after)
+
+    def _set_back(self, content: Content, stream: FileStream) -> ObjectResult:
+        """The stream ends where this copy of it ends; all of it was counted before."""
+        head = content.read_fully(HEAD_BYTES)
+        lines = LineReader(_read_after(head, content.read))
+        line_count = sum(map(len, lines))
+        self._check(digest_bytes(head[: stream.head_bytes]) == stream.head_sha256)
+        self._check(lines.end < stream.offset)
+        after = replace(
+            stream,
+            offset=lines.end,
+            line_count=line_count,
+            tail_bytes=len(lines.last),
+            tail_sha256=digest_bytes(lines.last),
+            unfinished_id=None,
+        )
+        return ObjectResult(self._log_object, stream=after)
+
+    def _count(self, lines: LineReader, line_number: int) -> "_Count":
+        count = _Count(self._parser, partial(self._sink_for, False), self._range, line_number)
+        for block in lines:
+            count.add(block)
+        return count
+
+    def _find_place(
+        self, content: Content, stream: FileStream
+    ) -> tuple[bytes, bytes, Callable[[int], bytes]]:
+        """
+        The first bytes, those before the offset, and how to read on from there.
+
+        Raises:
+            ObjectError: It is no longer the content that was planned.
+        """
+        head = content.read_fully(HEAD_BYTES)
+        window, start = head, 0
+        tail_start = stream.offset - stream.tail_bytes
+        if tail_start > len(head):
+            content.skip(tail_start - len(head))
+            window, start = b"", tail_start
+        window += content.read_fully(stream.offset - start - len(window))
+        tail = window[tail_start - start : stream.offset - start]
+        self._check(digest_bytes(head[: stream.head_bytes]) == stream.head_sha256)
+        self._check(digest_bytes(tail) == stream.tail_sha256)
+        return head, tail, _read_after(window[stream.offset - start :], content.read)
+
+    def _check(self, is_as_planned: bool) -> None:
+        if not is_as_planned:
+            raise ObjectError(
+                f"'{self._log_object.object_key}' changed while it was read; the next run reads "
+                "it again."
+            )
+
+
+class _Count:
+    """Counts the lines of one extent and feeds its sink, which is asked for when there is one."""
+
+    def __init__(
+        self,
+        parser: LineParser,
+        open_sink: Callable[[], Sink],
+        seconds: tuple[int, int],
+        line_number: int,
+    ) -> None:
+        self._parse = parser.parse
+        self._open_sink = cache(open_sink)
+        self._from, self._until = seconds
+        self._before = line_number
+        self.line_number = line_number
+        self._lines_unparsed = 0
+        self._samples: list[UnparsedSample] = []
+        self._first = _NEVER
+        self._last = -1
+
+    def add(self, lines: list[bytes]) -> None:
+        parse, sink = self._parse, self._open_sink()
+        for number, line in enumerate(lines, start=self.line_number + 1):
+            parsed = parse(line) if len(line) <= MAX_LINE_BYTES else _TOO_LONG
+            if isinstance(parsed, Unparsed):
+                self._add_unparsed(number, line, parsed)
+                continue
+            for event in parsed:
+                timestamp = event.timestamp
+                if self._from <= timestamp < self._until:
+                    self._first = min(self._first, timestamp)
+                    self._last = max(self._last, timestamp)
+                    sink(event, number, line)
+        self.line_number += len(lines)
+
+    def close(self, object_key: str, version: str, size_bytes: int) -> Extent:
+        """What was read, as the ledger records it."""
+        self._open_sink()  # an empty object is an extent, too
+        has_events = self._last >= 0
+        return Extent(
+            object_key=object_key,
+            version=version,
+            size_bytes=size_bytes,
+            lines=self.line_number - self._before,
+            lines_unparsed=self._lines_unparsed,
+            first_event_at=datetime.fromtimestamp(self._first, UTC) if has_events else None,
+            last_event_at=datetime.fromtimestamp(self._last, UTC) if has_events else None,
+            unparsed=tuple(self._samples),
+        )
+
+    def _add_unparsed(self, number: int, line: bytes, unparsed: Unparsed) -> None:
+        self._lines_unparsed += 1
+        if len(self._samples) < _SAMPLES:
+            text = line[:_SAMPLE_CHARACTERS].decode("utf-8", "backslashreplace")
+            sample = UnparsedSample(number, unparsed.reason, text[:_SAMPLE_CHARACTERS])
+            self._samples.append(sample)
+
+
+def _read_after(ahead: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Read *ahead* first, then what *read* gives."""
+    pending = [ahead] if ahead else []
+    return lambda size: pending.pop() if pending else read(size)
+
+
+def _seconds(event_range: EventRange | None) -> tuple[int, int]:
+    if event_range is None:
+        return 0, _NEVER
+    return ceil(event_range.start.timestamp()), ceil(event_range.end.timestamp())

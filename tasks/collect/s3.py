@@ -1,0 +1,225 @@
+"""Log objects in an S3 bucket; the only module here that knows boto3."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+
+from tasks.collect.pattern import Pattern
+from tasks.collect.source import Ledger, recall
+from tasks.model.errors import ConfigurationError, MiddlewatchError, ObjectError, TransientError
+from tasks.model.objects import LogObject, Plan
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from mypy_boto3_s3.client import S3Client
+
+_ATTEMPTS = 3
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_CREDENTIAL_CODES = {
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+}
+_TRANSIENT_CODES = {
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+}
+_OBJECT_CODES = {
+    "403": "may not be read: grant s3:GetObject (and kms:Decrypt, if it is encrypted) on it",
+    "AccessDenied": "may not be read: grant s3:GetObject (and kms:Decrypt, if it is encrypted)",
+    "InvalidObjectState": "is archived in Glacier: restore it, or leave it out with a pattern",
+    "404": "was gone before it could be read",
+    "NoSuchKey": "was gone before it could be read",
+    "412": "was overwritten after it was listed; the next run reads the new version",
+    "PreconditionFailed": "was overwritten after it was listed; the next run reads the new one",
+}
+_LOST_CONNECTION = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+)
+
+
+class Bucket:
+    """The objects below a prefix of a bucket."""
+
+    def __init__(
+        self, location: str, pattern: Pattern, session: "boto3.Session | None" = None
+    ) -> None:
+        """
+        *location* is `s3://bucket/prefix`; without a *session* the standard AWS chain is asked.
+
+        Raises:
+            ConfigurationError: The location names no bucket, or the AWS configuration is wrong.
+        """
+        self._bucket, _, self._prefix = location.removeprefix("s3://").partition("/")
+        if not self._bucket:
+            raise ConfigurationError(
+                f"The source '{location}' names no bucket: write s3://bucket/prefix."
+            )
+        self._pattern = pattern
+        self.uri = f"s3://{self._bucket}"
+        try:
+            self._client = _connect(session)
+        except (exceptions.BotoCoreError, ValueError) as error:
+            raise self._not_listable(error) from None
+
+    def plan(self, ledger: Ledger) -> Plan:
+        """
+        List every key below the prefix, whatever the last run saw.
+
+        Raises:
+            ConfigurationError: The bucket cannot be listed: missing, denied, or no credentials.
+            TransientError: It cannot be listed now.
+        """
+        try:
+            objects = list(self._list())
+        except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+            raise self._not_listable(error) from None
+        remembered = recall(ledger, self.uri, objects)
+        return Plan(
+            source=self.uri,
+            listed=len(objects),
+            unchanged=remembered.unchanged,
+            to_read=remembered.to_read,
+            quarantined=remembered.quarantined,
+        )
+
+    def open(self, log_object: LogObject) -> AbstractContextManager[BinaryIO]:
+        """The body of exactly the version that was listed."""
+        return self._open(log_object)
+
+    @contextmanager
+    def _open(self, log_object: LogObject) -> Iterator[BinaryIO]:
+        key = log_object.object_key
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=key, IfMatch=f'"{log_object.version}"'
+            )
+        except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+            raise self._not_readable(key, error) from None
+        body = answer["Body"]
+        try:
+            yield cast("BinaryIO", _Body(body, f"{self.uri}/{key}"))
+        finally:
+            body.close()
+
+    def _list(self) -> Iterator[LogObject]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        )
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                key = entry["Key"]
+                if self._pattern.matches(key.removeprefix(self._prefix).lstrip("/")):
+                    yield LogObject(
+                        source=self.uri,
+                        object_key=key,
+                        version=entry["ETag"].strip('"'),
+                        size_bytes=entry["Size"],
+                        modified_at=entry["LastModified"],
+                    )
+
+    def _not_listable(self, error: Exception) -> MiddlewatchError:
+        code = _code_of(error)
+        if _is_transient(error, code):
+            return TransientError(f"{self.uri} cannot be listed now ({code}); it is tried again.")
+        if code == "NoSuchBucket":
+            what = "there is no such bucket; check the source"
+        elif code in ("AccessDenied", "AllAccessDisabled", "403"):
+            what = "access is denied; grant s3:ListBucket on it to these credentials"
+        elif code in _CREDENTIAL_CODES:
+            what = f"AWS refuses the credentials ({code}); renew them"
+        elif isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+            what = "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        elif isinstance(error, exceptions.NoRegionError):
+            what = "there is no AWS region; set AWS_DEFAULT_REGION"
+        elif isinstance(error, exceptions.EndpointConnectionError):
+            what = "its endpoint does not answer; check the network and AWS_ENDPOINT_URL_S3"
+        else:
+            what = f"AWS says {code}; check the source, the region and the AWS configuration"
+        return ConfigurationError(f"{self.uri} cannot be listed: {what}.")
+
+    def _not_readable(self, key: str, error: Exception) -> MiddlewatchError:
+        code = _code_of(error)
+        name = f"{self.uri}/{key}"
+        if code in _OBJECT_CODES:
+            return ObjectError(f"{name} {_OBJECT_CODES[code]}.")
+        if _is_transient(error, code) or isinstance(error, exceptions.EndpointConnectionError):
+            return TransientError(f"{name} cannot be read now ({code}).")
+        if code in _CREDENTIAL_CODES or isinstance(error, exceptions.NoCredentialsError):
+            return ConfigurationError(
+                f"{name} cannot be read: AWS refuses the credentials ({code}); renew them."
+            )
+        return ObjectError(f"{name} cannot be read: AWS says {code}; check the object.")
+
+
+def _connect(session: "boto3.Session | None") -> "S3Client":
+    has_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        # stores that are not AWS seldom answer at bucket.host
+        s3={"addressing_style": "path" if has_endpoint else "auto"},
+    )
+    return (session or boto3.Session()).client("s3", config=config)
+
+
+def _code_of(error: Exception) -> str:
+    """The code that AWS gave, or the kind of failure when it gave no answer."""
+    if isinstance(error, exceptions.ClientError):
+        return str(error.response.get("Error", {}).get("Code", "an unknown error"))
+    return type(error).__name__
+
+
+def _is_transient(error: Exception, code: str) -> bool:
+    if isinstance(error, exceptions.ClientError):
+        metadata: Any = error.response.get("ResponseMetadata", {})
+        status = metadata.get("HTTPStatusCode", 0)
+        is_server_fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return code in _TRANSIENT_CODES or is_server_fault or status == HTTPStatus.TOO_MANY_REQUESTS
+    # an endpoint that nobody answers at is wrong more often than down
+    is_unreachable = isinstance(error, exceptions.EndpointConnectionError)
+    return isinstance(error, _LOST_CONNECTION) and not is_unreachable
+
+
+class _Body(io.RawIOBase):
+    """The body of an answer, with a dropped connection as our error."""
+
+    def __init__(self, body: Any, name: str) -> None:  # noqa: ANN401 -- botocore's StreamingBody
+        self._body = body
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._body.read(len(view))
+        except _LOST_CONNECTION as error:
+            raise TransientError(
+                f"The connection was lost while {self._name} was read ({type(error).__name__})."
+            ) from None
+        view[: len(data)] = data
+        return len(data)

@@ -177,7 +177,7 @@ def _describe(
         "changes": _changes(before, incident) if before else [],
         "action": _clean(verdict.recommended_action, room.action),
         "summary": _clean(verdict.summary, room.summary),
-        "findings": [_describe_finding(f) for f in incident.findings[: room.findings]],
+        "findings": _describe_findings(conclusion)[: room.findings],
         "responses": _describe_responses(incident),
         "evidence": _pick_evidence(conclusion, room),
         "references": _pick_links(conclusion.research.references, room.references),
@@ -202,9 +202,11 @@ def _changes(before: EvidenceKind, incident: Incident) -> list[str]:
 
 
 def _how_often(incident: Incident) -> str:
-    count = incident.activity.request_count
-    ssh = sum(n for kind, n in incident.activity.responses.items() if kind.startswith("ssh_"))
-    noun = "ssh login" if ssh == count > 0 else "event" if ssh else "request"
+    count, responses = incident.activity.request_count, incident.activity.responses
+    logins = sum(n for kind, n in responses.items() if kind.startswith("ssh_"))
+    if logins and logins == sum(responses.values()):
+        return f"{logins:,} ssh login{'' if logins == 1 else 's'}"
+    noun = "event" if logins else "request"
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -218,6 +220,13 @@ def _describe_responses(incident: Incident) -> str:
         ),
         120,
     )
+
+
+def _describe_findings(conclusion: Conclusion) -> list[str]:
+    """What the rules counted; the rules analyst has said it in the summary."""
+    if conclusion.judgement.analyst is AnalystName.RULES:
+        return []
+    return [_describe_finding(f) for f in conclusion.incident.findings]
 
 
 def _describe_finding(finding: Finding) -> str:

@@ -151,6 +151,7 @@ def test_ordinary_lines_are_no_evidence():
         (Activity(1, {"4xx": 1}), "1 request,"),
         (Activity(1200, {"4xx": 1200}), "1,200 requests,"),
         (Activity(9, {"ssh_failure": 9}), "9 ssh logins,"),
+        (Activity(18, {"ssh_failure": 8, "ssh_success": 1}), "9 ssh logins,"),
         (Activity(9, {"ssh_failure": 4, "2xx": 5}), "9 events,"),
     ],
 )

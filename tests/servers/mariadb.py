@@ -1,0 +1,150 @@
+"""
+A private MariaDB: as durable as the real one, small, gone when the tests are.
+
+    with running_mariadb() as mariadb:
+        url = mariadb.new_database()                          # utf8mb4, as our README asks for
+        url = mariadb.new_database(character_set="latin1")    # as an unprepared Debian gives
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pymysql
+from sqlalchemy import URL
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+USER = "middlewatch"
+PASSWORD = "p@ss:w/rd%"  # as real ones are: every reader of the URL has to get it right
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running server; root may do anything through the socket, the user through TCP."""
+
+    port: int
+    socket: Path
+    process: subprocess.Popen[bytes]
+
+    def execute(self, *statements: str) -> list[tuple]:
+        """Run statements as root; the rows of the last one."""
+        with closing(pymysql.connect(unix_socket=str(self.socket), user="root")) as connection:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+            return list(cursor.fetchall())
+
+    def new_database(self, character_set: str = "utf8mb4") -> str:
+        """The SQLAlchemy URL of an empty database."""
+        name = f"middlewatch_{uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name} CHARACTER SET {character_set}")
+        url = URL.create(
+            "mysql+pymysql", USER, PASSWORD, host="127.0.0.1", port=self.port, database=name
+        )
+        return url.render_as_string(hide_password=False)
+
+    def drop_database(self, url: str) -> None:
+        """Forget the database of a URL that `new_database` gave."""
+        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]}")
+
+
+@contextmanager
+def running_mariadb() -> Iterator[MariaDB]:
+    """
+    Start a server on a free loopback port with a data directory of its own.
+
+    Raises:
+        RuntimeError: It is not installed or did not start; the message ends with its log.
+    """
+    # not pytest's tmp_path: a socket's path must be shorter than 108 bytes
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as directory:
+        yield from _running(Path(directory))
+
+
+def _running(directory: Path) -> Iterator[MariaDB]:
+    as_user = ["--user=root"] if os.geteuid() == 0 else []
+    subprocess.run(
+        [
+            _program("mariadb-install-db"),
+            "--no-defaults",
+            f"--datadir={directory / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-name-resolve",
+            "--skip-test-db",
+            *as_user,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    port = _free_port()
+    log = directory / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                _program("mariadbd"),
+                "--no-defaults",
+                *as_user,
+                f"--datadir={directory / 'data'}",
+                f"--socket={directory / 'socket'}",
+                f"--pid-file={directory / 'pid'}",
+                f"--tmpdir={directory}",
+                f"--port={port}",
+                "--bind-address=127.0.0.1",
+                "--character-set-server=latin1",  # as compiled: ours must not lean on the default
+                "--skip-name-resolve",
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=16M",
+                "--performance-schema=OFF",
+            ],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(process, log)
+        mariadb = MariaDB(port, directory / "socket", process)
+        mariadb.execute(
+            f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+            rf"GRANT ALL ON `middlewatch\_%`.* TO {USER}@'127.0.0.1'",
+        )
+        yield mariadb
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if "ready for connections" in log.read_text():
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"mariadbd did not start:\n{log.read_text()[-4000:]}")
+
+
+def _program(name: str) -> str:
+    """Debian keeps servers in /usr/sbin, which is not on an ordinary user's PATH."""
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if not path:
+        raise RuntimeError(f"{name} is not installed: run tests/servers/install-mariadb")
+    return path
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

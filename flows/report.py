@@ -123,7 +123,8 @@ class _Row:
         self.source_ip = make_visible(incident.source_ip)
         self.family = incident.family.label
         self.attack_type = make_visible(verdict.probable_attack_type)
-        self.what = f"{self.family}: {self.attack_type}"
+        is_said = self.attack_type.lower().startswith(self.family.lower())
+        self.what = self.attack_type if is_said else f"{self.family}: {self.attack_type}"
         self.status = incident.status.replace("_", " ")
         self.request_count = incident.activity.request_count
         self.first_seen = incident.first_seen

@@ -60,9 +60,9 @@ def _incident_table(incidents: Sequence[Conclusion]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Severity", no_wrap=True)
     table.add_column("Source IP", overflow="fold", min_width=15)
-    table.add_column("What happened", min_width=20)
+    table.add_column("What happened", min_width=12)
     table.add_column("Requests", justify="right", no_wrap=True)
-    table.add_column("When (UTC)", no_wrap=True)
+    table.add_column("When (UTC)", min_width=19)
     for conclusion in incidents:
         incident = conclusion.incident
         table.add_row(
@@ -79,14 +79,15 @@ def _say_what(conclusion: Conclusion) -> str:
     check = "please check, " if conclusion.incident.status is Status.NEEDS_REVIEW else ""
     label = conclusion.incident.family.label
     attack_type = conclusion.judgement.verdict.probable_attack_type
-    return check + (label if attack_type.lower() == label.lower() else f"{label}: {attack_type}")
+    is_said = attack_type.lower().startswith(label.lower())
+    return check + (attack_type if is_said else f"{label}: {attack_type}")
 
 
 def _say_when(incident: Incident) -> str:
     start, end = incident.first_seen, incident.last_seen
     if start.date() == end.date():
-        return f"{start:%m-%d %H:%M} - {end:%H:%M}"
-    return f"{start:%m-%d %H:%M} - {end:%m-%d %H:%M}"
+        return f"{start:%m-%d %H:%M}-{end:%H:%M}"
+    return f"{start:%m-%d %H:%M} to {end:%m-%d %H:%M}"
 
 
 def _facts(run: RunSummary) -> Table:
@@ -103,7 +104,9 @@ def _facts(run: RunSummary) -> Table:
     )
     facts.add_row(
         "Found",
-        f"{run.suspects:,} suspects, {len(run.incidents):,} incidents, {run.benign:,} cleared",
+        "nothing new"
+        if run.is_idle
+        else f"{run.suspects:,} suspects, {len(run.incidents):,} incidents, {run.benign:,} cleared",
     )
     if run.deliveries:
         told = ", ".join(f"{count:,} {state}" for state, count in sorted(run.deliveries.items()))
@@ -116,6 +119,8 @@ def _facts(run: RunSummary) -> Table:
     )
     for skipped in (*run.skipped, *run.quarantined)[:5]:
         facts.add_row("Not read", _plain(f"{skipped.object_key}: {skipped.reason}", 300))
+    for note in run.notes:
+        facts.add_row("Off", _plain(note, 300))
     for degradation in run.degradations:
         facts.add_row(Text("Degraded", "yellow"), _plain(degradation, 300))
     for failure in run.failures:

@@ -22,7 +22,8 @@ class Family(StrEnum):
     @property
     def label(self) -> str:
         """For people: `SQL injection`."""
-        return self.value.replace("_", " ").capitalize().replace("Sql", "SQL")
+        words = self.value.replace("_", " ").replace("cross site", "cross-site")
+        return words.capitalize().replace("Sql", "SQL")
 
 
 class Severity(StrEnum):

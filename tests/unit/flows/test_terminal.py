@@ -62,9 +62,12 @@ def test_where_to_look_is_named():
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_addresses_are_whole_on_a_narrow_terminal(width):
     """An IPv6 address is not cut, so that it can be copied."""
-    told = conclusion(source_ip="2001:db8:bad::7")
+    told = conclusion(source_ip="2001:db8:bad::7", probable_attack_type="word " * 20)
 
-    assert "2001:db8:bad::7" in printed(print_run, replace(RUN, conclusions=(told,)), width=width)
+    text = printed(print_run, replace(RUN, conclusions=(told,)), width=width)
+
+    assert "2001:db8:bad::7" in text
+    assert "02-20 22:12-22:16" in text
 
 
 def test_failures_and_what_was_not_read_are_told():

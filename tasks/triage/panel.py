@@ -1,4 +1,4 @@
-"""Who answers when: the model where it can be asked, the rules analyst where it cannot."""
+"""Who answers when: the model, and the rules analyst where the model has no verdict."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -26,8 +26,8 @@ class Analyst(Protocol):
 class Panel:
     """Gives every suspect a judgement: one that fails takes none of the others with it."""
 
-    def __init__(self, analyst: Analyst | None) -> None:
-        """Ask *analyst* first; None leaves everything to the rules."""
+    def __init__(self, analyst: Analyst) -> None:
+        """Ask *analyst* first."""
         self._analyst = analyst
         self._spent: dict[str, Usage] = {}
 
@@ -40,8 +40,6 @@ class Panel:
         Raises:
             BedrockBusyError: And it is not the last attempt; what it took is remembered.
         """
-        if self._analyst is None:
-            return judge_by_rules(incident)
         try:
             judgement = self._analyst.judge(incident, research)
         except BedrockBusyError as error:

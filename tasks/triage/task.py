@@ -82,6 +82,5 @@ def _panel() -> Panel:
     current = settings()
     with _building:
         if not _panels or _panels[0][0] is not current:
-            uses_model = current.analyst is AnalystName.BEDROCK
-            _panels[:] = [(current, Panel(BedrockAnalyst(current) if uses_model else None))]
+            _panels[:] = [(current, Panel(BedrockAnalyst(current)))]
         return _panels[0][1]

@@ -30,14 +30,6 @@ def by_model():
     return type(base)(base.verdict, AnalystName.BEDROCK, usage=COST)
 
 
-def test_without_a_model_the_rules_answer_and_need_no_reason():
-    """Switched off is not a failure."""
-    judgement = Panel(None).judge(INCIDENT)
-
-    assert judgement.analyst is AnalystName.RULES
-    assert judgement.analyst_reason is None
-
-
 def test_what_failed_for_good_is_answered_by_the_rules_with_the_reason_and_its_cost():
     """The others go on, and what was paid is counted."""
     panel = Panel(ScriptedAnalyst(BedrockFailedError("No access.", COST), by_model()))

@@ -61,7 +61,7 @@ def _incident_table(incidents: Sequence[Conclusion]) -> Table:
     table.add_column("Severity", no_wrap=True)
     table.add_column("Source IP", overflow="fold", min_width=15)
     table.add_column("What happened", min_width=12)
-    table.add_column("Requests", justify="right", no_wrap=True)
+    table.add_column("Events", justify="right", no_wrap=True)
     table.add_column("When (UTC)", min_width=19)
     for conclusion in incidents:
         incident = conclusion.incident

@@ -421,10 +421,9 @@ def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
-    """Neighbours are alike, which compresses well; categories are ordered by their text."""
-    text = [pl.col(name).cast(pl.String) for name in table.columns if name.startswith("counter")]
-    rest = [name for name in table.columns if not name.startswith("counter")]
-    return table.sort(*text, *rest)
+    """Neighbours are alike, which compresses well. Categories are ordered by their text."""
+    counters = [name for name in table.columns if name.startswith("counter")]
+    return table.sort(*counters, *(name for name in table.columns if name not in counters))
 
 
 def _encode(header: bytes, table: pl.DataFrame, max_bytes: int) -> Iterator[bytes]:

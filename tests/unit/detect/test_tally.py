@@ -1,0 +1,208 @@
+"""Tallies: what is counted, what is kept, and what it looks like in a database."""
+
+import pytest
+
+from tasks.detect import tally as tally_module
+from tasks.detect.tally import Tally, TallyBuilder, excerpt
+from tasks.model.errors import PermanentError
+from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, count, login, request
+
+
+def counts_of(tally: Tally) -> dict[str, int]:
+    """Events by counter, rule counters by the rule's id."""
+    found: dict[str, int] = {}
+    for row in tally.counts.iter_rows(named=True):
+        for counter in row["counters"].split(" "):
+            rule = counter.partition(":")[0]
+            found[rule] = found.get(rule, 0) + row["count"]
+    return found
+
+
+def lines_of(tally: Tally) -> list[str]:
+    return sorted(tally.samples["line"])
+
+
+def test_every_event_counts_for_what_it_answers_and_for_its_rules():
+    """Status classes, login outcomes and rules are counted side by side."""
+    lines = [
+        request(NEW_YEAR, "/a", status=404),
+        request(NEW_YEAR, "/a", status=404),
+        request(NEW_YEAR, "/a?id=1+union+select+2", status=500),
+        request(NEW_YEAR, "/", status=999),
+        login(NEW_YEAR),
+        login(NEW_YEAR, outcome="success"),
+    ]
+
+    assert counts_of(count([lines])) == {
+        "4xx": 2,
+        "5xx": 1,
+        "ssh_failure": 1,
+        "ssh_success": 1,
+        "attack": 1,
+        "volume": 4,
+        "missing": 2,
+        "logins": 1,
+    }
+
+
+def test_an_event_that_counts_for_nothing_is_still_an_event():
+    """The sum over all rows is all that an IP did."""
+    tally = count([[login(NEW_YEAR, outcome="")]])
+
+    assert tally.counts["count"].sum() == 1
+    assert tally.counts["counters"].to_list() == [""]
+
+
+def test_minutes_are_those_of_the_event():
+    """The first and last minute are those of the earliest and the latest event."""
+    tally = count([[request(NEW_YEAR + 5, second=59), request(NEW_YEAR - 5)]])
+
+    assert (tally.first_minute, tally.last_minute) == (NEW_YEAR - 5, NEW_YEAR + 5)
+
+
+@pytest.mark.parametrize(
+    ("minute", "counted"),
+    [(-1_000_000_000, -1_000_000_000), (-1, -1), (4_223_371_679, 2**31 - 1)],
+    ids=["year 68", "1969", "year 9999"],
+)
+def test_absurd_times_are_counted(minute, counted):
+    """No time that a log can name loses an event; past the year 6053 they are one minute."""
+    tally = count([[request(minute)]])
+
+    assert tally.counts["minute"].to_list() == [counted]
+
+
+def test_nothing_is_counted_of_nothing():
+    """An empty tally has no minutes and no parts, and comes back from no parts."""
+    tally = count([[]])
+
+    assert (tally.first_minute, tally.last_minute, tally.to_payloads()) == (None, None, [])
+    assert Tally.from_payloads([]).counts.schema == tally.counts.schema
+
+
+def test_a_dropped_extent_was_never_counted():
+    """What an object that failed midway had contributed is gone, and nothing else."""
+    good, bad = [request(NEW_YEAR, "/a", status=404), login(NEW_YEAR)], [request(NEW_YEAR, "/b")]
+    builder = TallyBuilder(RULES)
+    sinks = [builder.sink(0), builder.sink(1)]
+    for extent, lines in enumerate([good, bad]):
+        for line in lines:
+            sinks[extent](line.event, line.number, line.text)
+    builder.drop(1)
+
+    assert builder.build().to_payloads() == count([good]).to_payloads()
+
+
+def test_only_some_extents_come_back():
+    """What an overwritten object contributed is left out when a segment is read."""
+    extents = [[request(NEW_YEAR, "/a", status=404)], [request(NEW_YEAR, "/b", status=404)]]
+    parts = count(extents).to_payloads()
+
+    assert Tally.from_payloads(parts, keep={0}).to_payloads() == count(extents[:1]).to_payloads()
+    assert Tally.from_payloads(parts, keep=set()).to_payloads() == []
+
+
+def test_parts_are_small_and_complete():
+    """However many parts there are, each fits and together they are the tally."""
+    lines = [
+        request(NEW_YEAR + n % 50, f"/{n * n}", source_ip=f"192.0.2.{n % 99}", status=404)
+        for n in range(20_000)
+    ]
+    tally = count([lines])
+    parts = tally.to_payloads(64 * 1024)
+
+    assert len(parts) > 3
+    assert max(map(len, parts)) <= 64 * 1024
+    assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
+    assert Tally.from_payloads(parts[::-1]).counts.height == tally.counts.height
+
+
+@pytest.mark.parametrize("limit", [1, 7])
+def test_memory_limits_do_not_show(monkeypatch, limit):
+    """How often counts are moved into columns changes nothing in the result."""
+    extents = [
+        [request(NEW_YEAR + n % 3, f"/admin/{n % 9}", status=404, second=n % 5) for n in range(40)],
+        [login(NEW_YEAR + n % 4) for n in range(20)],
+    ]
+    expected = count(extents).to_payloads()
+    monkeypatch.setattr(tally_module, "_FLUSH_ENTRIES", limit)
+    monkeypatch.setattr(tally_module, "_COMPACT_ROWS", limit)
+
+    assert count(extents).to_payloads() == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (b"MWT9C....", "does not know"),
+        (b"", "does not know"),
+        (b"MWT1Cnot parquet", "is damaged"),
+        (b"\x80\x04.", "does not know"),
+    ],
+    ids=["newer", "empty", "damaged", "a pickle"],
+)
+def test_a_part_that_cannot_be_read_is_said_to_be_so(part, reason):
+    """Damage is one sentence, never a half tally."""
+    with pytest.raises(PermanentError, match=reason):
+        Tally.from_payloads([part])
+
+
+def test_no_more_values_are_kept_than_can_be_asked_for():
+    """A scanner that tries everything costs 128 values per minute."""
+    tally = count([[request(NEW_YEAR, f"/{n}", status=404) for n in range(2000)]])
+
+    assert tally.values.height == 128
+    assert tally.counts["count"].sum() == 2000
+
+
+def test_identical_lines_are_one_sample():
+    """The smallest line number stands for all of them."""
+    line = request(NEW_YEAR, "/a?id=1+union+select+2")
+    numbered = [Line(line.event, line.text, n) for n in (7, 3, 9)]
+
+    assert count([numbered]).samples["line_number"].to_list() == [3]
+
+
+def test_few_lines_are_kept():
+    """Four per signature rule and minute, two per other rule, two ordinary ones."""
+    attacks = [request(NEW_YEAR, f"/{n}?id=1+union+select+2") for n in range(50)]
+    logins = [login(NEW_YEAR, second=n) for n in range(50)]
+    pages = [request(NEW_YEAR, f"/{n}") for n in range(200)]
+
+    assert count([attacks]).samples.height == 4
+    assert count([logins]).samples.height == 2
+    assert count([pages]).samples.height == 2
+
+
+def test_benign_clients_cost_little():
+    """About one of eight clients with a single page view leaves a line."""
+    pages = [request(NEW_YEAR, "/", source_ip=f"198.51.100.{n}") for n in range(250)]
+
+    assert 15 < count([pages]).samples.height < 50
+
+
+def test_short_lines_are_kept_as_they_are():
+    """Text is what the line says; bytes that are not UTF-8 can be told from text."""
+    assert excerpt("GET /caf\u00e9 \u2603".encode()) == "GET /caf\u00e9 \u2603"
+    assert excerpt(b"GET /\xff\xc3\xed\xa0\x80\x00") == "GET /\\xff\\xc3\\xed\\xa0\\x80\x00"
+
+
+def test_long_lines_are_shortened():
+    """Head and tail stay, and the text can always be stored."""
+    text = excerpt(b"head" + b"\xf0\x9f\x92\xa3" * 300_000 + b"tail")
+
+    assert (text[:4], text[-4:]) == ("head", "tail")
+    assert len(text) <= 2000
+    assert "[...]" in text
+    text.encode()
+
+
+def test_the_attack_in_a_long_line_is_in_its_sample():
+    """Padding before and after a payload does not hide it from who judges."""
+    padding = "x" * 3000
+    attack = request(NEW_YEAR, f"/a?{padding}&id=1+union+select+2&{padding}")
+    (text,) = lines_of(count([[attack]]))
+
+    assert "union+select+2" in text
+    assert len(text) <= 2000
+    assert text.startswith(ATTACKER)

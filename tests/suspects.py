@@ -24,7 +24,7 @@ SQL_LINE = (
 
 def make_finding(**fields: Any) -> Finding:
     """A signature finding of SQL injection; *fields* replace its parts."""
-    values = {
+    values: dict[str, Any] = {
         "rule_id": "sql-injection",
         "rule_version": 1,
         "rule_title": "SQL injection in requests",
@@ -68,7 +68,7 @@ def make_incident(
         EvidenceLine("access.log", n, line, (findings[0].rule_id,))
         for n, line in enumerate(lines, start=1)
     )
-    values = {
+    values: dict[str, Any] = {
         "id": "incident-1",
         "namespace": "live",
         "source_ip": ATTACKER,

@@ -3,10 +3,11 @@
 import logging
 
 import pytest
-from prefect import flow, unmapped
+from prefect import flow
+from prefect.futures import wait
 
 from tasks.model.incidents import Suspect
-from tasks.model.verdicts import AnalystName, Usage, VerdictKind
+from tasks.model.verdicts import AnalystName, Judgement, Research, Usage, VerdictKind
 from tasks.research.task import research_suspect
 from tasks.settings import settings
 from tasks.store.engine import transaction
@@ -22,8 +23,8 @@ from tests.suspects import SQL_LINE, START, make_incident
 ADDRESSES = [f"45.89.23.{n}" for n in range(1, 6)]
 SECRETS = (web.KEY, "wJalrXUtnFEMI")
 
-quick_triage = triage_suspect.with_options(retry_delay_seconds=0.01, retry_jitter_factor=None)
-quick_research = research_suspect.with_options(retry_delay_seconds=0.01, retry_jitter_factor=None)
+quick_triage = triage_suspect.with_options(retry_delay_seconds=0.01, retry_jitter_factor=0.1)
+quick_research = research_suspect.with_options(retry_delay_seconds=0.01, retry_jitter_factor=0.1)
 
 
 @pytest.fixture
@@ -56,19 +57,20 @@ def suspects(prefect_api, tmp_path, monkeypatch):
 
 
 def judge_all(suspects, analyst=AnalystName.BEDROCK, **parameters):
+    fixed = {"analyst": analyst} | parameters
+
     @flow
-    def judging():
-        fixed = {"analyst": analyst} | parameters
-        futures = quick_triage.map(suspects, **{k: unmapped(v) for k, v in fixed.items()})
-        futures.wait()
-        return futures.result()
+    def judging() -> list[Judgement]:
+        futures = [quick_triage.submit(suspect, **fixed) for suspect in suspects]
+        wait(futures)
+        return [future.result() for future in futures]
 
     return dict(zip([s.source_ip for s in suspects], judging(), strict=True))
 
 
 def research_all(suspects):
     @flow
-    def researching():
+    def researching() -> list[Research]:
         futures = quick_research.map(suspects)
         futures.wait()
         return futures.result()
@@ -112,7 +114,7 @@ def test_where_bedrock_cannot_be_asked_at_all_it_is_not(bedrock, suspects, monke
 
     judged = judge_all(suspects, unavailable=missing)
 
-    assert "AWS credentials" in missing
+    assert "AWS credentials" in str(missing)
     assert {j.analyst for j in judged.values()} == {AnalystName.RULES}
     assert {j.analyst_reason for j in judged.values()} == {missing}
     assert bedrock.calls == []

@@ -48,7 +48,9 @@ class Reply:
 Behaviour = Callable[[Search], Reply]
 
 
-def page(url: str, title: str = "A page", content: str = "What it says.") -> dict[str, Any]:
+def page(
+    url: str, title: str | None = "A page", content: str | None = "What it says."
+) -> dict[str, Any]:
     """One result."""
     return {"title": title, "url": url, "content": content, "score": 0.9, "raw_content": None}
 

@@ -47,7 +47,16 @@ ONE_RUN_ONLY = {
     # when it stops, Prefect writes one more batch of task runs: all that is left must fit
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1000",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "0",  # its console is a file
 }
+
+
+_own_server = threading.Event()
+
+
+def is_one_off() -> bool:
+    """Whether the API server ends with this process, so that links to it lead nowhere."""
+    return _own_server.is_set()
 
 
 @contextmanager

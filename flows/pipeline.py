@@ -42,8 +42,8 @@ from tasks.model.objects import (
 )
 from tasks.model.runs import Run, RunKind, RunState, RunSummary
 from tasks.model.verdicts import AnalystName, Judged, Judgement, Research, Usage
-from tasks.notify.task import CHANNEL, deliver_alert, deliver_digest, is_on, record_delivery
-from tasks.research.task import research_suspect
+from tasks.notify import task as notify
+from tasks.research import task as research
 from tasks.settings import settings
 from tasks.store.incidents import load_conclusions
 from tasks.store.locks import database_lock
@@ -72,6 +72,7 @@ class Tale:
     usage: Usage = field(default_factory=Usage)
     deliveries: dict[str, int] = field(default_factory=dict)
     degradations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
@@ -222,8 +223,10 @@ def judge_suspects(
         for suspect, future in zip(suspects, first, strict=True)
         if (judgement := _judgement(future, suspect, tale)) is not None
     ]
-    if with_research:
+    if with_research and research.is_on(settings()):
         judged = _research(judged, ask, tale)
+    elif with_research:
+        tale.notes.append("Web research is off: set TAVILY_API_KEY to have it.")
     tale.judged = judged
     tale.degradations += _degradations(judged)
     return judged
@@ -244,41 +247,41 @@ def _research(
     judged: Sequence[Judged], ask: Callable[..., PrefectFuture[Judgement]], tale: Tale
 ) -> list[Judged]:
     guilty = [j for j in judged if not j.judgement.verdict.verdict.is_benign]
-    futures = research_suspect.map([j.suspect for j in guilty])
-    research = {}
+    futures = research.research_suspect.map([j.suspect for j in guilty])
+    found = {}
     for item, future in zip(guilty, futures, strict=True):
         future.wait()
-        research[item.suspect.incident_id] = (
+        found[item.suspect.incident_id] = (
             future.result()
             if future.state.is_completed()
             else Research(error=_explain(_error_of(future)))
         )
     second = {
-        item.suspect.incident_id: ask(item.suspect, research=found)
+        item.suspect.incident_id: ask(item.suspect, research=found[item.suspect.incident_id])
         for item in guilty
-        if (found := research[item.suspect.incident_id]).references
+        if found[item.suspect.incident_id].references
         and item.judgement.analyst is AnalystName.BEDROCK
     }
-    return [_look_again(item, research, second, tale) for item in judged]
+    return [_look_again(item, found, second, tale) for item in judged]
 
 
 def _look_again(
     item: Judged,
-    research: Mapping[str, Research],
+    found: Mapping[str, Research],
     second: Mapping[str, PrefectFuture[Judgement]],
     tale: Tale,
 ) -> Judged:
     """With the second verdict, if the model gave one; paid for is both."""
     incident_id = item.suspect.incident_id
-    found = research.get(incident_id, item.research)
+    researched = found.get(incident_id, item.research)
     again = None
     if incident_id in second:
         again = _judgement(second[incident_id], item.suspect, tale)
     if again is None:
-        return replace(item, research=found)
+        return replace(item, research=researched)
     chosen = again if again.analyst is AnalystName.BEDROCK else item.judgement
     usage = item.judgement.usage + again.usage
-    return Judged(item.suspect, replace(chosen, usage=usage), found)
+    return Judged(item.suspect, replace(chosen, usage=usage), researched)
 
 
 def _degradations(judged: Sequence[Judged]) -> list[str]:
@@ -294,7 +297,11 @@ def tell_and_record(
     run: Run, judged: Sequence[Judged], tale: Tale, *, with_alerts: bool = True
 ) -> None:
     """The alerts go out while the database is written; neither waits for the other."""
-    alerts = queue_alerts(run, judged, CHANNEL, is_on=is_on(settings())) if with_alerts else []
+    alerts = (
+        queue_alerts(run, judged, notify.CHANNEL, is_on=notify.is_on(settings()))
+        if with_alerts
+        else []
+    )
     sent = [_submit_delivery(run, group) for group in _messages(alerts)]
     recorded = record_incident.map(judged)
     wait(cast("list[PrefectFuture[Any]]", [*sent, *recorded]))
@@ -304,10 +311,8 @@ def tell_and_record(
             tale.failures.append(f"{item.suspect.source_ip} was not recorded: {reason}")
     for group, outcome in zip(_messages(alerts), sent, strict=True):
         _tell_of_delivery(group, outcome, tale)
-    if with_alerts and not is_on(settings()):
-        tale.degradations.append(
-            "Alerts are off: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to be told."
-        )
+    if with_alerts and not notify.is_on(settings()):
+        tale.notes.append("Alerts are off: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to be told.")
 
 
 def _messages(alerts: Sequence[Delivery]) -> list[list[Delivery]]:
@@ -320,13 +325,13 @@ def _messages(alerts: Sequence[Delivery]) -> list[list[Delivery]]:
 def _submit_delivery(run: Run, group: Sequence[Delivery]) -> PrefectFuture[DeliveryOutcome]:
     """Sending and recording that it was sent are retried each on its own."""
     message_id = (
-        deliver_alert.submit(run, group[0])
+        notify.deliver_alert.submit(run, group[0])
         if len(group) == 1
-        else deliver_digest.submit(run, group)
+        else notify.deliver_digest.submit(run, group)
     )
     # Prefect hands over the id or the exception, whatever the annotation of allow_failure says
     result = cast("str | Exception", allow_failure(message_id))
-    return record_delivery.submit(run, group, result)
+    return notify.record_delivery.submit(run, group, result)
 
 
 def _tell_of_delivery(
@@ -377,6 +382,7 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         usage=tale.usage,
         searches=sum(j.research.searches for j in tale.judged),
         degradations=tuple(tale.degradations),
+        notes=tuple(tale.notes),
         failures=tuple(failures),
     )
     close_run(engine, run.id, summary)
@@ -401,9 +407,8 @@ def _final_state(summary: RunSummary) -> State[RunSummary]:
         lesser = " ".join(summary.degradations)
         message = f"{told} {lesser}"[:MESSAGE_CHARACTERS]
         return Completed(name="Degraded", message=message, data=summary)
-    if summary.coverage.done == 0 and not summary.suspects:
-        told = f"Nothing new: {told}"
-    return Completed(message=told, data=summary)
+    prefix = "Nothing new: " if summary.is_idle else ""
+    return Completed(message=prefix + told, data=summary)
 
 
 def _error_of(future: PrefectFuture[Any]) -> Exception:

@@ -79,6 +79,8 @@ class RunSummary:
     searches: int = 0
     degradations: tuple[str, ...] = ()
     """What was done in a lesser way than asked for, one sentence each."""
+    notes: tuple[str, ...] = ()
+    """What is turned off, one sentence each."""
     failures: tuple[str, ...] = ()
     """What did not succeed and the next run tries again, one sentence each."""
 
@@ -86,6 +88,11 @@ class RunSummary:
     def duration_seconds(self) -> float:
         """From start to end."""
         return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return self.coverage.done == 0 and self.suspects == 0 and not self.deliveries
 
     @property
     def incidents(self) -> tuple[Conclusion, ...]:

@@ -14,10 +14,16 @@ from tasks.model.verdicts import Research
 from tasks.research.query import write_queries
 from tasks.research.search import search_all
 from tasks.research.tavily import TavilySearch
-from tasks.settings import settings
+from tasks.settings import Settings, settings
 from tasks.store.incidents import load_incident
 from tasks.store.schema import open_database
 from tasks.store.searches import SearchCache
+
+
+def is_on(configured: Settings) -> bool:
+    """Whether the web is asked at all."""
+    key = configured.tavily_api_key
+    return key is not None and bool(key.get_secret_value()) and configured.max_searches > 0
 
 
 @task(
@@ -43,7 +49,7 @@ def research_suspect(suspect: Suspect) -> Research:
             then; or the database is busy, which is final after the last attempt.
     """
     key = settings().tavily_api_key
-    if key is None or not key.get_secret_value() or settings().max_searches == 0:
+    if key is None or not is_on(settings()):
         return Research()
     engine = open_database(settings().database_url.get_secret_value())
     incident = load_incident(engine, suspect.incident_id)

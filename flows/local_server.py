@@ -6,7 +6,6 @@ the end of the history and prints tracebacks.
 """
 
 import asyncio
-import fcntl
 import os
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from filelock import FileLock
 from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -165,7 +165,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets  # noqa: S101 -- see _main
-        with _one_at_a_time():
+        # two servers that start together would both create the tables
+        with FileLock(get_current_settings().home / "middlewatch-server.lock"):
             await super().startup(sockets)
         if self.started:
             print(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/api", flush=True)  # noqa: T201
@@ -173,14 +174,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await _events_recorded()
         await super().shutdown(sockets)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Two servers that start together would both create the tables."""
-    with (get_current_settings().home / "middlewatch-server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 async def _events_recorded() -> None:

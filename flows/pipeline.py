@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -51,6 +51,7 @@ from tasks.store.namespaces import open_namespace
 from tasks.store.runs import close_run, fail_run, open_run
 from tasks.store.schema import open_database
 from tasks.store.task import queue_alerts, record_incident
+from tasks.triage.second_look import is_worth_second_look, merge_looks
 from tasks.triage.task import explain_missing_analyst, triage_suspect
 
 THREADS = 32
@@ -259,8 +260,7 @@ def _research(
     second = {
         item.suspect.incident_id: ask(item.suspect, research=found[item.suspect.incident_id])
         for item in guilty
-        if found[item.suspect.incident_id].references
-        and item.judgement.analyst is AnalystName.BEDROCK
+        if is_worth_second_look(item.judgement, found[item.suspect.incident_id])
     }
     return [_look_again(item, found, second, tale) for item in judged]
 
@@ -271,17 +271,13 @@ def _look_again(
     second: Mapping[str, PrefectFuture[Judgement]],
     tale: Tale,
 ) -> Judged:
-    """With the second verdict, if the model gave one; paid for is both."""
     incident_id = item.suspect.incident_id
     researched = found.get(incident_id, item.research)
     again = None
     if incident_id in second:
         again = _judgement(second[incident_id], item.suspect, tale)
-    if again is None:
-        return replace(item, research=researched)
-    chosen = again if again.analyst is AnalystName.BEDROCK else item.judgement
-    usage = item.judgement.usage + again.usage
-    return Judged(item.suspect, replace(chosen, usage=usage), researched)
+    judgement = item.judgement if again is None else merge_looks(item.judgement, again)
+    return Judged(item.suspect, judgement, researched)
 
 
 def _degradations(judged: Sequence[Judged]) -> list[str]:

@@ -145,13 +145,16 @@ def conclude(incident: Incident, judgement: Judgement, research: Research) -> Co
     """
     The incident with the status and severity that follow from the verdict.
 
-    A verdict never lowers a severity, and "benign" never closes an incident that stands on the
-    content of a line: that one needs review, and is still alerted.
+    A verdict never lowers a severity. "Benign" never closes an incident that stands on the content
+    of a line, and a model's accusation that cites no line confirms none that stands on a count
+    alone: both need review, and are still alerted.
     """
     verdict = judgement.verdict
     if verdict.verdict.is_benign:
         status = Status.NEEDS_REVIEW if incident.has_signature_evidence else Status.BENIGN
-    elif verdict.verdict is VerdictKind.INSUFFICIENT_DATA:
+    elif verdict.verdict is VerdictKind.INSUFFICIENT_DATA or not (
+        verdict.evidence or incident.has_signature_evidence or judgement.model_id is None
+    ):
         status = Status.NEEDS_REVIEW
     else:
         status = Status.CONFIRMED

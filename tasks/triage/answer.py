@@ -62,9 +62,11 @@ def check_answer(
     answer: Answer, incident: Incident, shown: Sequence[ShownLine]
 ) -> Accepted | Refused:
     """
-    The verdict in *answer*, if it is about this incident and stands on lines that were shown.
+    The verdict in *answer*, if it is about this incident.
 
-    Severity and techniques of the findings are kept: the model can only add to them.
+    Severity and techniques of the findings are kept: the model can only add to them. Citations
+    that no shown line supports are dropped. An accusation that has none left was made up; one that
+    never had any is of low confidence.
     """
     if not _is_same_address(answer.ip_address, incident.source_ip):
         return Refused(
@@ -76,7 +78,8 @@ def check_answer(
     if not (summary and attack_type and action):
         return Refused("summary, probable_attack_type and recommended_action must all have text.")
     citations = check_citations(((q.line, q.quote) for q in answer.evidence), shown)
-    if _accuses(answer.verdict) and not citations.valid:
+    is_unsupported = not answer.verdict.is_benign and not citations.valid
+    if is_unsupported and citations.rejected:
         return Refused(
             "No citation in evidence is valid: each needs the id of a line of this document and"
             " a piece of that same line, copied character for character."
@@ -86,17 +89,13 @@ def check_answer(
         verdict=answer.verdict,
         severity=max(answer.severity, incident.severity, key=lambda s: s.rank),
         probable_attack_type=attack_type,
-        confidence_level=answer.confidence_level,
+        confidence_level=Confidence.LOW if is_unsupported else answer.confidence_level,
         summary=summary,
         recommended_action=action,
         evidence=citations.valid,
         techniques=_merge_techniques(answer.techniques, incident),
     )
     return Accepted(verdict, citations.rejected)
-
-
-def _accuses(kind: VerdictKind) -> bool:
-    return kind in (VerdictKind.TRUE_POSITIVE, VerdictKind.SUSPICIOUS)
 
 
 def _is_same_address(given: str, expected: str) -> bool:

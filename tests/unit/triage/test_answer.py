@@ -73,16 +73,20 @@ def test_another_spelling_of_the_same_address_is_the_same_address():
 
 
 @pytest.mark.parametrize("kind", [VerdictKind.TRUE_POSITIVE, VerdictKind.SUSPICIOUS])
-def test_an_accusation_without_a_valid_citation_is_refused(kind):
+def test_an_accusation_that_only_cites_made_up_lines_is_refused(kind):
     """P3: it stands on a line that was shown, or it does not stand."""
     invented = [Quote(line="ab12-09", quote="SLEEP(5)")]
 
     assert isinstance(
-        check_answer(make_answer(verdict=kind, evidence=[]), INCIDENT, SHOWN), Refused
-    )
-    assert isinstance(
         check_answer(make_answer(verdict=kind, evidence=invented), INCIDENT, SHOWN), Refused
     )
+
+
+def test_an_accusation_that_cites_nothing_is_of_low_confidence():
+    """The findings accuse as well, so it is no invention; but the model did not show its work."""
+    outcome = accept(confidence_level=Confidence.HIGH, evidence=[])
+
+    assert outcome.verdict.confidence_level is Confidence.LOW
 
 
 def test_one_valid_citation_is_enough_and_the_others_are_counted():

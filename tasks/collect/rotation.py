@@ -12,8 +12,8 @@ Of the files that are left, in the same directory and with a rotated name,
 
 3. a copy of another file, whole or in the making, is skipped: it is what copytruncate and
    compression leave for a moment, and becomes the stream when the original is gone;
-4. a copy that ends before the offset of a stream whose file was emptied in place takes the
-   stream over: copytruncate loses what is logged between its copy and its truncation, but here
+4. a copy that ends before the offset of a stream whose file was emptied in place (its inode
+   holds something else) takes the stream over: copytruncate loses what is logged between its copy and its truncation, but here
    it was read in time.
 
 All other files are new streams.
@@ -41,6 +41,8 @@ from tasks.model.errors import ObjectError
 from tasks.model.objects import FileStream, LogObject, SkippedObject
 
 _CHUNK_BYTES = 256 * 1024
+_TELLING_BYTES = 64
+"""Address, time and the beginning of what was asked."""
 _DATE = r"[-_.]\d{8}[-_T\d]*"
 _AFTER_NAME = re.compile(rf"(?:{_DATE}|\.\d{{1,4}}|\.(?:gz|zst|bz2|old|bak|save|orig|tmp)|~)+$")
 _BEFORE_EXTENSION = re.compile(rf"(?:{_DATE}|\.\d{{1,4}})(?=\.[A-Za-z]+$)")
@@ -141,6 +143,7 @@ class _Matching:
         self._source = source
         self._open_file = open_file
         self._files = {f.object_key: f for f in files}
+        self._inodes = {f.inode: f for f in files}
         self._free = {s.stream_id: s for s in streams}
         self._known_ids = set(self._free)
         self._open = dict(self._files)
@@ -327,13 +330,13 @@ class _Matching:
     def _cut_short(self, file: FoundFile, index: "_HeadIndex") -> FileStream | None:
         """The stream that was read from a file, emptied since, while this was copied from it."""
         for stream in self._with_head(file, index):
-            emptied = self._files.get(stream.object_key)
+            emptied = self._inodes.get(stream.inode)
             if (
                 stream.stream_id in self._free
                 and _has_family(file, stream)
                 and emptied is not None
                 and emptied is not file
-                and emptied.inode == stream.inode
+                and emptied.family == file.family
                 and self._look(file, stream) is _Look.SHORTER
             ):
                 if file.is_still_growing():
@@ -374,6 +377,9 @@ def _index_heads(streams: Iterable[FileStream]) -> _HeadIndex:
 def _compare(content: Content, file: FoundFile, stream: FileStream) -> _Look:
     """What the file is to a stream with the same head."""
     is_plain = content.kind == "plain"
+    if stream.offset == 0 and file.inode != stream.inode and not _is_telling(file, stream):
+        is_same = len(content.read_fully(stream.head_bytes + 1)) == stream.head_bytes
+        return _Look.SAME if is_same else _Look.OTHER
     if is_plain and file.size_bytes < stream.offset:
         return _Look.SHORTER
     content.skip(stream.offset - stream.tail_bytes)
@@ -386,6 +392,11 @@ def _compare(content: Content, file: FoundFile, stream: FileStream) -> _Look:
     if is_plain and stream.unfinished_id is not None and file.size_bytes == stream.size_bytes:
         return _Look.SAME
     return _Look.LONGER if content.read(1) else _Look.SAME
+
+
+def _is_telling(file: FoundFile, stream: FileStream) -> bool:
+    """Whether the beginning of one line, which is all that is known, can hardly be another's."""
+    return stream.head_bytes >= _TELLING_BYTES and _has_family(file, stream)
 
 
 def _is_prefix(copy: Content, original: Content) -> bool:

@@ -36,15 +36,16 @@ def read_address(field: bytes) -> str | None:
 
 @lru_cache(maxsize=100_000)
 def _read_address(field: bytes) -> str | None:
-    match = _ADDRESS.fullmatch(field) or _ADDRESS_AND_PORT.fullmatch(field)
-    if match is None:
-        return None
-    try:
-        address = ip_address(next(part for part in match.groups() if part).decode())
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    for pattern in (_ADDRESS, _ADDRESS_AND_PORT):
+        match = pattern.fullmatch(field)
+        text = next(filter(None, match.groups()), b"") if match else b""
+        try:
+            address = ip_address(text.decode())
+        except ValueError:
+            continue
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return str(mapped or address)
+    return None
 
 
 def read_text(field: bytes) -> str | None:

@@ -10,6 +10,7 @@ _FORMATS = (parse_access, parse_syslog)
 _UNKNOWN = Unparsed("it has none of the known formats")
 _PADDING = b"\0 \t\r\n\xef\xbb\xbf"
 """A byte order mark, and the NULs that a crash or a truncation under the writer leaves."""
+_PADDING_STARTS = frozenset(_PADDING[i : i + 1] for i in range(len(_PADDING)))
 
 
 class LineParser:
@@ -31,14 +32,12 @@ class LineParser:
         Empty for lines that are understood and say nothing that is counted: blank ones,
         comments and headers (`#`), and what other programs wrote to a syslog file.
         """
+        if line[:1] in _PADDING_STARTS:
+            line = line.strip(_PADDING)
         parsed = self._try_formats(line)
-        if parsed is None:
-            stripped = line.strip(_PADDING)
-            if not stripped or stripped.startswith(b"#"):
-                return ()
-            if stripped != line:
-                parsed = self._try_formats(stripped)
-        return _UNKNOWN if parsed is None else parsed
+        if parsed is not None:
+            return parsed
+        return () if not line or line.startswith(b"#") else _UNKNOWN
 
     def _try_formats(self, line: bytes) -> Parsed | None:
         for position, parse in enumerate(self._formats):

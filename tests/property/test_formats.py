@@ -1,0 +1,55 @@
+"""Parsers against any bytes: they never raise, and a line means what it means alone."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.parser import LineParser, parse_line
+from tasks.model.events import Event, Unparsed
+
+PIECES = [
+    b"192.0.2.7", b"2001:db8::1", b"host.example.com", b" ", b" - - ", b'"', b"\\", b"\\x22", b"[",
+    b"]", b"[22/Feb/2026:22:10:01 +0300]", b"[99/Feb/0000:99:99:99 +9999]", b"GET / HTTP/1.1",
+    b"200 1", b"Feb 22 22:18:33 ", b"Feb 99 99:99:99 ", b"2026-02-22T22:18:33+03:00 ", b"web-01 ",
+    b"sshd[1]: ", b"nginx: ", b"Failed password for ", b"invalid user ", b" from ", b" port 22",
+    b"Invalid user ", b"message repeated 3 times: [ ", b"Accepted publickey for ", b" ssh2", b"#",
+    b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", "ж".encode(), b"0000-00-00T00:00:00Z ",
+]  # fmt: skip
+lines = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=20).map(b"".join),
+    st.lists(st.sampled_from(PIECES), max_size=3).map(
+        lambda parts: (
+            b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "' + b"".join(parts) + b'" 200 1 "-" "-"'
+        )
+    ),
+).map(lambda line: line.replace(b"\n", b""))
+
+
+def clock() -> ObjectClock:
+    return ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
+
+
+@given(lines)
+def test_any_line(line):
+    """A line is parsed, or is not and says why; its texts fit any database."""
+    parsed = parse_line(line, clock())
+
+    if isinstance(parsed, Unparsed):
+        assert parsed.reason
+        return
+    for event in parsed:
+        assert isinstance(event, Event)
+        assert 0 <= event.timestamp < 1 << 32
+        for text in (event.url_original, event.user_name, event.user_agent_original):
+            assert text is None or text.encode()
+
+
+@given(st.lists(lines, max_size=12))
+def test_order_does_not_matter(many):
+    """What a line says does not depend on the lines before it."""
+    parser = LineParser(clock())
+
+    assert [parser.parse(line) for line in many] == [parse_line(line, clock()) for line in many]

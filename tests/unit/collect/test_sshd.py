@@ -1,0 +1,251 @@
+"""sshd's lines in auth.log: one attempt is one event, and the client is who connected."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.parser import parse_line
+from tasks.model.events import Event, EventCategory, Unparsed
+
+CLOCK = ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
+TIMESTAMP = int(datetime(2026, 2, 22, 22, 18, 33, tzinfo=UTC).timestamp())
+
+
+def parse(message: str, prefix: str = "Feb 22 22:18:33 web-01 sshd[123]: ", clock=CLOCK):
+    return parse_line((prefix + message).encode(), clock)
+
+
+def test_failed_login():
+    """A refused password is a failed login of the account that was tried."""
+    assert parse("Failed password for invalid user admin from 192.0.2.7 port 56789 ssh2") == (
+        Event(
+            timestamp=TIMESTAMP,
+            source_ip="192.0.2.7",
+            category=EventCategory.AUTHENTICATION,
+            event_action="ssh_login",
+            event_outcome="failure",
+            user_name="admin",
+            is_invalid_user=True,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Accepted password for developer from 192.0.2.7 port 54321 ssh2",
+        "Accepted publickey for developer from 192.0.2.7 port 5 ssh2: ED25519 SHA256:b7bd55c11",
+        "Accepted keyboard-interactive/pam for developer from 192.0.2.7 port 5 ssh2",
+    ],
+)
+def test_accepted_login(message):
+    """An accepted credential is a successful login."""
+    (event,) = parse(message)
+
+    assert (event.event_outcome, event.user_name, event.source_ip) == (
+        "success",
+        "developer",
+        "192.0.2.7",
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed password for root from 192.0.2.7 port 5 ssh2",
+        "Failed publickey for root from 192.0.2.7 port 5 ssh2: RSA SHA256:aC2UQe4piB",
+        "Failed keyboard-interactive/pam for root from 192.0.2.7 port 5 ssh2",
+    ],
+)
+def test_methods(message):
+    """Every method of logging in can fail."""
+    (event,) = parse(message)
+
+    assert (event.event_action, event.event_outcome) == ("ssh_login", "failure")
+    assert not event.is_invalid_user
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "root from 198.51.100.9 port 22 ssh2",
+        "root from 198.51.100.9 port 22",
+        " from 198.51.100.9",
+        "a b\\tc",
+        "x from 198.51.100.9 port 22 ssh2: y",
+    ],
+)
+def test_user_names_that_name_an_address(user):
+    """An attacker cannot accuse another address by a user name."""
+    for message in (
+        f"Failed password for invalid user {user} from 192.0.2.7 port 5 ssh2",
+        f"Invalid user {user} from 192.0.2.7 port 5",
+        f"Invalid user {user} from 192.0.2.7",
+    ):
+        (event,) = parse(message)
+
+        assert event.source_ip == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("message", "user", "is_invalid"),
+    [
+        ("Invalid user oracle from 192.0.2.7 port 5", "oracle", True),
+        ("Invalid user  from 192.0.2.7 port 5", None, True),
+        ("User root from 192.0.2.7 not allowed because not listed in AllowUsers", "root", False),
+        ("Connection closed by authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
+        ("Connection reset by authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
+        ("Disconnected from authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
+        (
+            "error: maximum authentication attempts exceeded for root from 192.0.2.7 port 5 ssh2 "
+            "[preauth]",
+            "root",
+            False,
+        ),
+    ],
+)
+def test_connections_without_login(message, user, is_invalid):
+    """A server that takes keys only still shows who tried which account, as another action."""
+    (event,) = parse(message)
+
+    assert (event.event_action, event.event_outcome) == ("ssh_connection", None)
+    assert (event.source_ip, event.user_name) == ("192.0.2.7", user)
+    assert event.is_invalid_user == is_invalid
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed none for invalid user admin from 192.0.2.7 port 5 ssh2",
+        "pam_unix(sshd:auth): authentication failure; logname= uid=0 rhost=192.0.2.7  user=root",
+        "PAM 5 more authentication failures; logname= uid=0 euid=0 rhost=192.0.2.7  user=root",
+        "Connection closed by invalid user oracle 192.0.2.7 port 5 [preauth]",
+        "Connection closed by 192.0.2.7 port 5 [preauth]",
+        "Disconnecting authenticating user root 192.0.2.7 port 5: Too many failures [preauth]",
+        "error: maximum authentication attempts exceeded for invalid user a from 192.0.2.7 port 5",
+        "Received disconnect from 192.0.2.7 port 5:11: Bye Bye [preauth]",
+        "Server listening on 0.0.0.0 port 22.",
+        "",
+    ],
+)
+def test_lines_that_repeat_or_say_nothing(message):
+    """What tells of an attempt a second time does not count a second time."""
+    assert parse(message) == ()
+
+
+@pytest.mark.parametrize("program", ["sshd-session[9]", "sshd", "sshd-auth[9]"])
+def test_programs(program):
+    """OpenSSH 9.8 split sshd into several programs."""
+    parsed = parse(
+        "Failed password for root from 192.0.2.7 port 5 ssh2", f"Feb 22 22:18:33 web-01 {program}: "
+    )
+
+    assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("program", ["CRON[1]", "sudo", "my-app[2]", "notsshd[1]"])
+def test_other_programs(program):
+    """What another program writes about a login is not sshd's word."""
+    parsed = parse(
+        "Failed password for root from 192.0.2.7 port 5 ssh2", f"Feb 22 22:18:33 web-01 {program}: "
+    )
+
+    assert parsed == ()
+
+
+def test_repeated_message():
+    """A line that stands for several counts as often."""
+    message = "message repeated 5 times: [ Failed password for root from 192.0.2.7 port 5 ssh2]"
+
+    assert len(parse(message)) == 5
+
+
+def test_repeated_too_often():
+    """A line cannot claim a million attempts."""
+    message = "message repeated 9999999 times: [ Failed password for root from 192.0.2.7 port 5]"
+
+    assert isinstance(parse(message), Unparsed)
+
+
+def test_last_message_repeated():
+    """A repetition of an unknown line is reported, not guessed."""
+    parsed = parse("last message repeated 3 times", "Feb 22 22:18:33 web-01 ")
+
+    assert isinstance(parsed, Unparsed)
+
+
+def test_host_names():
+    """With UseDNS the client names itself, so its line is not taken."""
+    parsed = parse("Failed password for root from evil.example.com port 5 ssh2")
+
+    assert isinstance(parsed, Unparsed)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("2026-02-22T22:18:33.123456+03:00 web-01 sshd[1]: ", TIMESTAMP - 3 * 3600),
+        ("2026-02-22T22:18:33Z web-01 sshd[1]: ", TIMESTAMP),
+        ("2026-02-22T22:18:33 web-01 sshd[1]: ", TIMESTAMP),
+        ("<38>Feb 22 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
+    ],
+)
+def test_prefixes(prefix, expected):
+    """RFC 3164 and ISO 8601 say the same."""
+    (event,) = parse("Failed password for root from 192.0.2.7 port 5 ssh2", prefix)
+
+    assert event.timestamp == expected
+
+
+@pytest.mark.parametrize(
+    ("modified_at", "stated", "expected"),
+    [
+        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 22 22:18:33", datetime(2026, 2, 22, 22, 18, 33)),
+        (
+            datetime(2026, 1, 1, 1, tzinfo=UTC),
+            "Dec 31 23:59:59",
+            datetime(2025, 12, 31, 23, 59, 59),
+        ),
+        (datetime(2025, 12, 31, 23, tzinfo=UTC), "Jan  1 00:00:05", datetime(2026, 1, 1, 0, 0, 5)),
+        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 25 00:00:00", datetime(2025, 2, 25)),
+        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 29 10:00:00", datetime(2024, 2, 29, 10)),
+    ],
+)
+def test_year(modified_at, stated, expected):
+    """A year-less line is in the latest year that its object's time allows."""
+    message = "sshd[1]: Failed password for root from 192.0.2.7 port 5 ssh2"
+    (event,) = parse(message, f"{stated} web-01 ", ObjectClock(modified_at))
+
+    assert event.timestamp == int(expected.replace(tzinfo=UTC).timestamp())
+
+
+def test_zone():
+    """Times without an offset are in the zone of the log."""
+    clock = ObjectClock(datetime(2026, 7, 23, tzinfo=UTC), ZoneInfo("Europe/Rome"))
+    message = "sshd[1]: Failed password for root from 192.0.2.7 port 5 ssh2"
+
+    (summer,) = parse(message, "Jul 22 22:18:33 web-01 ", clock)
+    (winter,) = parse(message, "Feb 22 22:18:33 web-01 ", clock)
+
+    assert datetime.fromtimestamp(summer.timestamp, UTC).hour == 20
+    assert datetime.fromtimestamp(winter.timestamp, UTC).hour == 21
+
+
+@pytest.mark.parametrize("stated", ["Feb 30 22:18:33", "Foo 22 22:18:33", "Feb 22 25:18:33"])
+def test_times_that_do_not_exist(stated):
+    """A line without a real time is not parsed, and says why."""
+    message = "sshd[1]: Failed password for root from 192.0.2.7 port 5 ssh2"
+    parsed = parse(message, f"{stated} web-01 ")
+
+    assert isinstance(parsed, Unparsed)
+    assert "time" in parsed.reason
+
+
+def test_web_server_through_syslog():
+    """An access line that came through syslog is that access line."""
+    access = '192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "GET /x HTTP/1.1" 200 1 "-" "curl"'
+    (event,) = parse(access, "Feb 22 22:18:33 web-01 nginx: ")
+
+    assert (event.source_ip, event.url_path) == ("192.0.2.7", "/x")

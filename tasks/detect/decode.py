@@ -11,18 +11,31 @@ ROUNDS = 4
 """Applications behind proxies decode twice; attackers hope for a third time."""
 
 # everything that decoding or normalising could change, apart from the case
-_CHANGEABLE = re.compile(r"[%+\\\x00-\x1f\x7f-\U0010ffff]|&(?:#|\w{2,32};)|  ")
+_CHANGEABLE = re.compile(r"[%+\\\x00-\x1f\x7f-\U0010ffff]|&(?:#|\w{2,32};)|  |0[xX]")
 _ENTITY = re.compile(r"&(?:#x[0-9a-f]{1,8};?|#[0-9]{1,9};?|[a-z][a-z0-9]{1,31};)", re.IGNORECASE)
 _UNICODE_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-f]{4})|\\u\{0{0,4}([0-9a-f]{1,4})\}", re.IGNORECASE)
-_BYTE_ESCAPE = re.compile(r"\\x([0-9a-f]{2})", re.IGNORECASE)
+_BYTE_ESCAPE = re.compile(r"(?:\\x|0x(?=2e|2f|5c))([0-9a-f]{2})", re.IGNORECASE)
 # lenient decoders take the low six bits of whatever follows C0 or C1 (%c0%af, %c0%2f, %c1%9c)
 _OVERLONG = re.compile(
-    rb"[\xc0\xc1][\x00-\xff]|\xe0[\x80-\x81][\x80-\xbf]|\xf0\x80[\x80-\x81][\x80-\xbf]", re.DOTALL
+    rb"[\xc0\xc1][\x00-\xff]|(?:\xe0|\xf0\x80|\xf8\x80\x80|\xfc\x80\x80\x80)[\x80\x81][\x80-\xbf]",
+    re.DOTALL,
+)
+# and so do decoders that take any letter for a hexadecimal digit (%c0%qf, %c1%8s)
+_LENIENT_HEX = re.compile(r"(%c[01])%([0-9a-z])([0-9a-z])", re.IGNORECASE)
+# what Windows makes of these when it needs a character of its own
+_BEST_FIT = str.maketrans(
+    {"\u2215": "/", "\u2044": "/", "\u2216": "\\", "\uefc8": "/", "\uf025": "/"}
 )
 _STRAY_BYTES = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}
 _LINE_BREAK = re.compile(r"[\r\n]+")
 _WHITESPACE = re.compile(r"[\s\x01-\x1f\x7f\x80-\x9f]+")
 
+# encodings that browsers do not choose
+_ESCAPES = {"%26": "&", "%23": "#", "%3b": ";", "%5c": "\\"}
+_ESCAPED_ESCAPE = re.compile("|".join(_ESCAPES))
+_ODDLY_SENT = re.compile(
+    r"%(?:25|2e|c0|c1|[ef]0%80|u00|00|bc|be)|&(?:#|lt;)|\\[xu][0-9a-f]{2}|\xbc"
+)
 _SQL_HINT = re.compile(r"/\*|\x00")
 _SQL_CONDITIONAL = re.compile(r"/\*!\d{0,6}")
 _SQL_COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
@@ -58,14 +71,16 @@ def view(text: str | bytes, *, is_url: bool = False) -> tuple[str, ...]:
     r"""
     *text* decoded, and then, where they differ from that, as other readers would see it.
 
-    The views are: decoded; with `\r` for line breaks; as SQL, without comments and NULs; as a
-    shell, without quoting, with `${IFS}` and braces as spaces; and for a URL as a path with `/`
-    only, without `/./`, `//` and `;parameters`, and that with its `..` resolved. None of them
-    holds `\n`.
+    The views are: decoded; for a URL with encodings that no browser chooses, as it was sent; with
+    `\r` for line breaks; as SQL, without comments and NULs; as a shell, without quoting, with
+    `${IFS}` and braces as spaces; and for a URL as a path with `/` only, without `/./`, `//` and
+    `;parameters`, and that with its `..` resolved. None of them holds `\n`.
     """
     undone = _undo(text, is_url=is_url)
     decoded = _WHITESPACE.sub(" ", undone)
     views = [decoded]
+    if is_url and _ODDLY_SENT.search(sent := _as_sent(text)):
+        views.append(sent)
     if _LINE_BREAK.search(undone):
         views.append(
             "\r".join(_WHITESPACE.sub(" ", li).strip() for li in _LINE_BREAK.split(undone))
@@ -81,9 +96,7 @@ def view(text: str | bytes, *, is_url: bool = False) -> tuple[str, ...]:
 
 
 def _undo(text: str | bytes, *, is_url: bool) -> str:
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
-    text = _bound(text)
+    text = _bound(_read(text))
     if not _CHANGEABLE.search(text):
         return text.lower()
     if is_url:
@@ -96,6 +109,10 @@ def _undo(text: str | bytes, *, is_url: bool) -> str:
     return _bound(text.lower())
 
 
+def _read(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
+
+
 def _bound(text: str) -> str:
     if len(text) <= FIELD_LIMIT:
         return text
@@ -103,14 +120,20 @@ def _bound(text: str) -> str:
     return text[:half] + text[-half:]
 
 
+def _as_sent(text: str | bytes) -> str:
+    sent = _ESCAPED_ESCAPE.sub(lambda found: _ESCAPES[found[0]], _bound(_read(text)).lower())
+    return _WHITESPACE.sub(" ", sent.encode("utf-8", "replace").decode())
+
+
 def _decode_once(text: str) -> str:
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     text = _UNICODE_ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
     text = _BYTE_ESCAPE.sub(r"%\1", text)
+    text = _LENIENT_HEX.sub(_read_lenient_hex, text)
     data = unquote_to_bytes(_encode(text))
     data = _OVERLONG.sub(_shorten, data)
     text = data.decode("utf-8", "surrogateescape").translate(_STRAY_BYTES)
-    return _bound(unicodedata.normalize("NFKC", text))
+    return _bound(unicodedata.normalize("NFKC", text).translate(_BEST_FIT))
 
 
 def _encode(text: str) -> bytes:
@@ -118,6 +141,11 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
+
+
+def _read_lenient_hex(found: re.Match[str]) -> str:
+    value = int(found[2], 36) * 16 + int(found[3], 36) & 0xFF
+    return f"{found[1]}%{value:02x}"
 
 
 def _shorten(found: re.Match[bytes]) -> bytes:

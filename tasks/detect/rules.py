@@ -31,6 +31,7 @@ from tasks.detect.selections import (
 )
 from tasks.detect.signatures import (
     DEFAULT_FIELDS,
+    PatternError,
     Signature,
     SignatureSet,
     Strength,
@@ -233,22 +234,18 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class _SignatureEntry(_Entry):
     id: Id
     family: Family
     strength: Strength
     fields: Annotated[tuple[TextField, ...], Field(min_length=1)] = DEFAULT_FIELDS
-    pattern: str
+    pattern: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
     matches: Annotated[tuple[str | dict[TextField, str], ...], Field(min_length=1)]
     ignores: tuple[str | dict[TextField, str], ...] = ()
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        compile_pattern(pattern)
-        if re.search(r"(?<!\\)[A-Z]", pattern):
-            raise ValueError("has upper-case letters, and the text it is held against never has")
-        return pattern
 
 
 class _Repeated(_Entry):
@@ -299,11 +296,15 @@ class _RuleEntry(_Entry):
 
 class _RulesFile(_Entry):
     incident_gap: Annotated[int, Field(alias="incident-gap"), BeforeValidator(_parse_gap)] = 3600
+    words: dict[Id, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     signatures: list[Any] = []
     rules: Annotated[list[Any], Field(min_length=1)]
 
 
 # reading it, with every problem at once
+
+_WORDS = re.compile(r"<<([a-z0-9-]+)>>")
+_UPPER_CASE = re.compile(r"(?<!\\)[A-Z]")
 
 EntryModel = TypeVar("EntryModel", bound=_Entry)
 
@@ -386,9 +387,10 @@ def _parse(name: str, text: str) -> RuleSet:
     document = _Document(name, text)
     file = document.validate(_RulesFile, document.content, ())
     content = document.content if isinstance(document.content, dict) else {}
+    words = file.words if file else {}
     signatures = [
-        _build_signature(entry)
-        for _, entry in _entries(document, _SignatureEntry, content, "signatures")
+        _build_signature(entry, _build_pattern(document, number, entry.pattern, words))
+        for number, entry in _entries(document, _SignatureEntry, content, "signatures")
     ]
     entries = list(_entries(document, _RuleEntry, content, "rules"))
     for number, rule in entries:
@@ -420,13 +422,43 @@ def _entries(
             yield number, entry
 
 
-def _build_signature(entry: _SignatureEntry) -> Signature:
+def _build_pattern(
+    document: _Document,
+    number: int,
+    alternatives: Sequence[str],
+    words: Mapping[str, Sequence[str]],
+) -> str:
+    """One pattern of *alternatives*, with `<<name>>` replaced by any of the words of that name."""
+    used = {name for text in alternatives for name in _WORDS.findall(text)}
+    unknown = sorted(used - words.keys())
+    problems = [f"no `words` are called {name}" for name in unknown]
+    expanded = [
+        _WORDS.sub(lambda found: f"(?:{'|'.join(words.get(found[1], ()))})", text)
+        for text in alternatives
+    ]
+    for position, text in enumerate([] if unknown else expanded):
+        problems += (f"alternative {position + 1} {p}" for p in _check_pattern(text))
+    for problem in problems:
+        document.note(("signatures", number, "pattern"), problem)
+    return "|".join(expanded)
+
+
+def _check_pattern(pattern: str) -> Iterator[str]:
+    try:
+        compile_pattern(pattern)
+    except PatternError as error:
+        yield f"is {error}"
+    if _UPPER_CASE.search(pattern):
+        yield "has upper-case letters, and the text it is held against never has"
+
+
+def _build_signature(entry: _SignatureEntry, pattern: str) -> Signature:
     return Signature(
         id=entry.id,
         family=entry.family,
         strength=entry.strength,
         fields=entry.fields,
-        pattern=entry.pattern,
+        pattern=pattern,
         matches=tuple(_example(e) for e in entry.matches),
         ignores=tuple(_example(e) for e in entry.ignores),
     )

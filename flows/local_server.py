@@ -99,6 +99,8 @@ def local_server() -> Iterator[str]:
                 "or set PREFECT_API_URL to the address of a running one."
             )
         stack.enter_context(_addresses(url))
+        _own_server.set()
+        stack.callback(_own_server.clear)
         stack.callback(_send_what_is_queued)
         yield url
 

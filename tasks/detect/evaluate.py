@@ -130,7 +130,7 @@ def needed_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
     """
     reach = _reach(rules)
     spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
-    return _merge((a * HOUR - reach, (b + 1) * HOUR + reach) for a, b in spans)
+    return merge_spans((a * HOUR - reach, (b + 1) * HOUR + reach) for a, b in spans)
 
 
 def affected_hours(
@@ -149,7 +149,7 @@ def affected_hours(
     found: dict[str, list[Span]] = defaultdict(list)
     for source_ip, first, last in spans.iter_rows():
         found[source_ip].append((first, last + 1))
-    return {source_ip: _merge(found[source_ip]) for source_ip in sorted(found)}
+    return {source_ip: merge_spans(found[source_ip]) for source_ip in sorted(found)}
 
 
 def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -> list[SuspectHour]:
@@ -201,7 +201,7 @@ def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:
     )
 
 
-def _merge(spans: Iterable[Span]) -> list[Span]:
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

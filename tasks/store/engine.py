@@ -13,6 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 
+Transaction = Connection
+"""What is written through it is committed together, or not at all."""
+
 SQLITE_BUSY_SECONDS = 30
 MYSQL_CONNECT_SECONDS = 5
 MYSQL_ANSWER_SECONDS = 60

@@ -1,0 +1,108 @@
+"""Counting a batch: its objects are read once, and what is counted is committed with them."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from functools import partial
+from itertools import count
+
+from tasks.collect.reader import read_extents
+from tasks.collect.source import Source
+from tasks.detect.rules import RuleSet
+from tasks.detect.tally import Sink, Tally, TallyBuilder
+from tasks.model.objects import Batch, BatchResult, EventRange, LogObject, ObjectResult
+from tasks.store.ledger import Commit, Ledger, Segment
+
+MAX_UNPARSED_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """What reading a batch came to; nothing of it is on record yet."""
+
+    results: tuple[ObjectResult, ...]
+    tally: Tally
+    """Extents are numbered in the order of the results, which is what the ledger expects."""
+
+
+def count_batch(
+    source: Source,
+    batch: Batch,
+    rules: RuleSet,
+    zone: tzinfo,
+    event_range: EventRange | None = None,
+) -> Counted:
+    """
+    What every source IP did in these objects; of one that cannot be read, nothing is counted.
+
+    Raises:
+        TransientError: The source cannot be read now.
+    """
+    builder = TallyBuilder(rules)
+    results: list[ObjectResult] = []
+    extent = 0
+    for log_object in batch.objects:
+        numbers = count(extent)
+        sink_for = partial(_next_sink, builder, numbers)
+        result = read_extents(source, log_object, zone, sink_for, event_range)
+        if result.error is not None:
+            for dropped in range(extent, next(numbers)):
+                builder.drop(dropped)
+        results.append(result)
+        extent += len(result.extents)
+    return Counted(tuple(results), builder.build())
+
+
+def commit_batch(
+    ledger: Ledger, batch: Batch, counted: Counted, run_id: str, now: datetime
+) -> BatchResult:
+    """
+    Everything that no other run has committed first is on record.
+
+    Raises:
+        TransientError: Nothing of it is; counting and committing again is safe.
+    """
+    commit = _commit(ledger, counted, run_id, now)
+    extents = [e for r in counted.results if r.log_object not in commit.taken for e in r.extents]
+    samples = [(e.object_key, sample) for e in extents for sample in e.unparsed]
+    return BatchResult(
+        batch_number=batch.number,
+        done=commit.done,
+        unchanged=len(commit.taken),
+        skipped=commit.skipped,
+        quarantined=commit.quarantined,
+        lines=sum(e.lines for e in extents),
+        lines_unparsed=sum(e.lines_unparsed for e in extents),
+        size_bytes=sum(e.size_bytes for e in extents),
+        unparsed=tuple(samples[:MAX_UNPARSED_SAMPLES]),
+    )
+
+
+def _next_sink(builder: TallyBuilder, numbers: Iterator[int], _is_unfinished: bool) -> Sink:
+    return builder.sink(next(numbers))
+
+
+def _commit(ledger: Ledger, counted: Counted, run_id: str, now: datetime) -> Commit:
+    """Return the commit of all that is left, with what others have committed in `taken`."""
+    tally = counted.tally
+    taken: frozenset[LogObject] = frozenset()
+    while True:
+        commit = ledger.commit(
+            counted.results, _segment(tally), run_id=run_id, now=now, without=taken
+        )
+        if not commit.taken:
+            return replace(commit, taken=tuple(taken))
+        taken |= set(commit.taken)
+        tally = counted.tally.only(_extents_left(counted.results, taken))
+
+
+def _extents_left(results: Sequence[ObjectResult], taken: Collection[LogObject]) -> list[int]:
+    owners = [r.log_object for r in results for _ in r.extents]
+    return [ordinal for ordinal, owner in enumerate(owners) if owner not in taken]
+
+
+def _segment(tally: Tally) -> Segment | None:
+    first, last = tally.first_minute, tally.last_minute
+    if first is None or last is None:
+        return None
+    return Segment(first, last, tuple(tally.to_payloads()))

@@ -91,10 +91,9 @@ def backfill_logs(
         plan = pipeline.find_objects(run, location, tale)
         for shard in pipeline.split(plan, shards):
             pipeline.count_objects(run, location, shard, tale, event_range)
-        with pipeline.judging(run):
-            suspects = evaluate_rules(run, thresholds, allowlist)
-            judged = pipeline.judge_suspects(suspects, tale, analyst, with_research=research)
-            pipeline.tell_and_record(run, judged, tale, with_alerts=alert)
+        suspects = evaluate_rules(run, thresholds, allowlist)
+        judged = pipeline.judge_suspects(suspects, tale, analyst, with_research=research)
+        pipeline.tell_and_record(run, judged, tale, with_alerts=alert)
         return pipeline.close(run, tale)
 
 

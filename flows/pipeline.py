@@ -118,6 +118,9 @@ def recorded_run(
     """
     The run is on record from its first moment, also if it fails.
 
+    One run works in a namespace at a time; another one waits for it. So a run that is still on
+    record as running has died.
+
     Args:
         parameters: What a later run in *namespace* must repeat.
     """
@@ -131,17 +134,23 @@ def recorded_run(
         url=_page_of_run(),
     )
     engine = open_database(settings().database_url.get_secret_value())
-    open_namespace(engine, namespace, kind, parameters or {}, run.started_at)
-    open_run(engine, run, flow_run_id=runtime.flow_run.id)
-    try:
-        yield run
-    except Exception as error:
-        told = str(error) if isinstance(error, MiddlewatchError) else type(error).__name__
+    with database_lock(engine, namespace):
+        open_namespace(engine, namespace, kind, parameters or {}, run.started_at)
+        open_run(engine, run, flow_run_id=runtime.flow_run.id)
         try:
-            fail_run(engine, run.id, told, datetime.now(UTC))
-        except MiddlewatchError as second:
-            get_run_logger().error("the failure is not on record: %s", second)
-        raise
+            yield run
+        except Exception as error:
+            _record_failure(run, error)
+            raise
+
+
+def _record_failure(run: Run, error: Exception) -> None:
+    engine = open_database(settings().database_url.get_secret_value())
+    told = str(error) if isinstance(error, MiddlewatchError) else type(error).__name__
+    try:
+        fail_run(engine, run.id, told, datetime.now(UTC))
+    except MiddlewatchError as second:
+        get_run_logger().error("the failure is not on record: %s", second)
 
 
 def find_objects(run: Run, location: Location, tale: Tale) -> Plan:
@@ -192,14 +201,6 @@ def _batch_result(future: PrefectFuture[BatchResult], batch: Batch, tale: Tale) 
     tale.failures.append(f"Batch {batch.number} was not counted: {reason}")
     lost = tuple(SkippedObject(o.object_key, o.version, reason) for o in batch.objects)
     return BatchResult(batch.number, 0, 0, lost, (), 0, 0, 0)
-
-
-@contextmanager
-def judging(run: Run) -> Iterator[None]:
-    """No other run judges this namespace at the same time; counting may go on."""
-    engine = open_database(settings().database_url.get_secret_value())
-    with database_lock(engine, f"judging {run.namespace}"):
-        yield
 
 
 def judge_suspects(

@@ -58,10 +58,9 @@ def scan_logs(
     with pipeline.recorded_run(RunKind.SCAN, LIVE, location) as run:
         plan = pipeline.find_objects(run, location, tale)
         pipeline.count_objects(run, location, plan.to_read, tale)
-        with pipeline.judging(run):
-            suspects = evaluate_rules(run, thresholds, allowlist)
-            judged = pipeline.judge_suspects(suspects, tale)
-            pipeline.tell_and_record(run, judged, tale)
+        suspects = evaluate_rules(run, thresholds, allowlist)
+        judged = pipeline.judge_suspects(suspects, tale)
+        pipeline.tell_and_record(run, judged, tale)
         return pipeline.close(run, tale)
 
 

@@ -10,7 +10,7 @@ from tasks.store.tables import runs
 
 
 def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> None:
-    """The run is on record as `running`; one that is killed stays so."""
+    """The run is on record as `running`; others in its namespace that still were, as `crashed`."""
     row = {
         "id": run.id,
         "flow_run_id": flow_run_id,
@@ -20,7 +20,13 @@ def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> None:
         "state": "running",
         "started_at": run.started_at,
     }
+    crashed = {"state": "crashed", "error": "It was killed; the next run took up what it left."}
     with transaction(engine) as connection:
+        connection.execute(
+            update(runs)
+            .where(runs.c.namespace == run.namespace, runs.c.state == "running")
+            .values(crashed)
+        )
         upsert(connection, runs, [row], keep=set())
 
 

@@ -35,7 +35,7 @@ DEFAULT_FIELDS: Final[tuple[TextField, ...]] = (
 
 _CACHED_LENGTH = 512
 _CACHED_TEXTS = 4096
-_MAX_MEMORY_BYTES = 64 * 1024**2
+_MAX_PATTERN_BYTES = 4 * 1024**2
 
 
 class Strength(StrEnum):
@@ -86,18 +86,22 @@ class SignatureSet:
     All signatures of a rule set, compiled.
 
     What defines a hit is the signature's own pattern on one view of one field (`decode.view`).
-    One automaton per field looks at all views at once before that and only leaves candidates out
-    that cannot hit: views are joined by line breaks, which no view holds and at which `^` and
-    `$` match.
+    Before that all patterns look at all views at once, joined by line breaks: no view holds one,
+    and `^` and `$` match there, so what hits a view also hits the joined text.
     """
 
     def __init__(self, signatures: Iterable[Signature], *, is_prefiltered: bool = True) -> None:
         self.signatures = tuple(signatures)
+        self._is_prefiltered = is_prefiltered
+        # re2.Filter and not re2.Set: the automaton of a Set takes 100 times as long on hostile
+        # text, and when it runs out of memory it says that nothing matches
+        self._patterns = re2.Filter()
+        for signature in self.signatures:
+            self._patterns.Add(_anchored(signature.pattern), _options())
+        if self.signatures:
+            self._patterns.Compile()
         used = sorted({f for s in self.signatures for f in s.fields}, key=TEXT_FIELDS.index)
-        self._matchers: list[tuple[str, Callable[[str], tuple[int, ...]]]] = [
-            (name, _FieldMatcher(name, self.signatures, is_prefiltered=is_prefiltered).match)
-            for name in used
-        ]
+        self._matchers = [(name, self._matcher(name)) for name in used]
 
     def match(self, event: Event) -> tuple[Signature, ...]:
         """All signatures that hit *event*, in the order of the file."""
@@ -109,41 +113,26 @@ class SignatureSet:
                 found = tuple(sorted({*found, *hits})) if found else hits
         return tuple(self.signatures[index] for index in found) if found else ()
 
+    def _matcher(self, name: str) -> Callable[[str], tuple[int, ...]]:
+        """Gives the indexes of the signatures that hit a text of field *name*, ascending."""
+        wanted = frozenset(i for i, s in enumerate(self.signatures) if name in s.fields)
+        is_url = name in URL_FIELDS
 
-class _FieldMatcher:
-    """The signatures that look at one field."""
+        def match(text: str) -> tuple[int, ...]:
+            views = view(text, is_url=is_url)
+            return tuple(i for i in self._candidates(views) if i in wanted and self._hits(i, views))
 
-    def __init__(self, name: str, signatures: Sequence[Signature], *, is_prefiltered: bool) -> None:
-        chosen = [(i, s.pattern) for i, s in enumerate(signatures) if name in s.fields]
-        self._indexes = [index for index, _ in chosen]
-        self._patterns = [compile_pattern(pattern) for _, pattern in chosen]
-        self._is_url = name in URL_FIELDS
-        self._everything = range(len(chosen))
-        self._prefilter = _prefilter([p for _, p in chosen]) if is_prefiltered else None
-        self._match_cached = lru_cache(maxsize=_CACHED_TEXTS)(self._match)
+        remembered = lru_cache(maxsize=_CACHED_TEXTS)(match)
+        return lambda text: remembered(text) if len(text) <= _CACHED_LENGTH else match(text)
 
-    def match(self, text: str) -> tuple[int, ...]:
-        """Indexes of the signatures that hit *text*, ascending; short texts are remembered."""
-        return self._match_cached(text) if len(text) <= _CACHED_LENGTH else self._match(text)
+    def _candidates(self, views: Sequence[str]) -> Iterable[int]:
+        if not self._is_prefiltered:
+            return range(len(self.signatures))
+        return sorted(self._patterns.Match("\n".join(views)) or ())
 
-    def _match(self, text: str) -> tuple[int, ...]:
-        views = view(text, is_url=self._is_url)
-        candidates: Iterable[int] = self._everything
-        if self._prefilter is not None:
-            candidates = sorted(self._prefilter.Match("\n".join(views)) or ())
-        return tuple(
-            self._indexes[candidate]
-            for candidate in candidates
-            if any(self._patterns[candidate].search(v) for v in views)
-        )
-
-
-def _prefilter(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
-    automaton = re2.Set.SearchSet(_options())
-    for pattern in patterns:
-        automaton.Add(_anchored(pattern))
-    automaton.Compile()
-    return automaton
+    def _hits(self, index: int, views: Sequence[str]) -> bool:
+        pattern = self._patterns.re(index)
+        return any(pattern.search(text) for text in views)
 
 
 def _anchored(pattern: str) -> str:
@@ -154,7 +143,7 @@ def _options() -> Any:  # noqa: ANN401 -- google-re2 publishes no types
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
-    options.max_mem = _MAX_MEMORY_BYTES
+    options.max_mem = _MAX_PATTERN_BYTES
     return options
 
 

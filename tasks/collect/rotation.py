@@ -13,8 +13,8 @@ Of the files that are left, in the same directory and with a rotated name,
 3. a copy of another file, whole or in the making, is skipped: it is what copytruncate and
    compression leave for a moment, and becomes the stream when the original is gone;
 4. a copy that ends before the offset of a stream whose file was emptied in place (its inode
-   holds something else) takes the stream over: copytruncate loses what is logged between its copy and its truncation, but here
-   it was read in time.
+   holds something else) takes the stream over: copytruncate loses what is logged between its
+   copy and its truncation, but here it was read in time.
 
 All other files are new streams.
 """
@@ -163,9 +163,8 @@ class _Matching:
         for is_preferred in (_has_inode, _has_path, _has_family, _is_anywhere):
             self._match_content(is_preferred)
         self._settle_the_rest()
-        return Matched(
-            tuple(self._to_read), self._unchanged, tuple(self._skipped), tuple(self._seen)
-        )
+        to_read = sorted(self._to_read, key=lambda o: o.object_key)
+        return Matched(tuple(to_read), self._unchanged, tuple(self._skipped), tuple(self._seen))
 
     def _leave_out_second_paths(self) -> None:
         """A file that two paths lead to is read by the path that it was last read by."""

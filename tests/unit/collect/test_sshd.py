@@ -99,8 +99,7 @@ def test_user_names_that_name_an_address(user):
         ("Connection reset by authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
         ("Disconnected from authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
         (
-            "error: maximum authentication attempts exceeded for root from 192.0.2.7 port 5 ssh2 "
-            "[preauth]",
+            "error: maximum authentication attempts exceeded for root from 192.0.2.7 port 5",
             "root",
             False,
         ),
@@ -202,23 +201,19 @@ def test_prefixes(prefix, expected):
 @pytest.mark.parametrize(
     ("modified_at", "stated", "expected"),
     [
-        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 22 22:18:33", datetime(2026, 2, 22, 22, 18, 33)),
-        (
-            datetime(2026, 1, 1, 1, tzinfo=UTC),
-            "Dec 31 23:59:59",
-            datetime(2025, 12, 31, 23, 59, 59),
-        ),
-        (datetime(2025, 12, 31, 23, tzinfo=UTC), "Jan  1 00:00:05", datetime(2026, 1, 1, 0, 0, 5)),
-        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 25 00:00:00", datetime(2025, 2, 25)),
-        (datetime(2026, 2, 23, tzinfo=UTC), "Feb 29 10:00:00", datetime(2024, 2, 29, 10)),
+        ("2026-02-23T00:00:00Z", "Feb 22 22:18:33", "2026-02-22T22:18:33Z"),
+        ("2026-01-01T01:00:00Z", "Dec 31 23:59:59", "2025-12-31T23:59:59Z"),
+        ("2025-12-31T23:00:00Z", "Jan  1 00:00:05", "2026-01-01T00:00:05Z"),
+        ("2026-02-23T00:00:00Z", "Feb 25 00:00:00", "2025-02-25T00:00:00Z"),
+        ("2026-02-23T00:00:00Z", "Feb 29 10:00:00", "2024-02-29T10:00:00Z"),
     ],
 )
 def test_year(modified_at, stated, expected):
     """A year-less line is in the latest year that its object's time allows."""
     message = "sshd[1]: Failed password for root from 192.0.2.7 port 5 ssh2"
-    (event,) = parse(message, f"{stated} web-01 ", ObjectClock(modified_at))
+    (event,) = parse(message, f"{stated} web-01 ", ObjectClock(datetime.fromisoformat(modified_at)))
 
-    assert event.timestamp == int(expected.replace(tzinfo=UTC).timestamp())
+    assert event.timestamp == int(datetime.fromisoformat(expected).timestamp())
 
 
 def test_zone():

@@ -1,0 +1,121 @@
+"""Decoding and signatures on any text at all."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.detect.decode import FIELD_LIMIT, decode, view
+from tasks.detect.rules import load_rules
+from tasks.detect.signatures import SignatureSet
+from tasks.model.events import Event, EventCategory
+
+PIECES = [
+    *(
+        "union",
+        "select",
+        "'",
+        '"',
+        "or",
+        "and",
+        "1=1",
+        "--",
+        "#",
+        "/*",
+        "*/",
+        "sleep(",
+        "benchmark(1,",
+    ),
+    *(
+        ";",
+        "|",
+        "&&",
+        "$(",
+        "`",
+        ")",
+        "(",
+        "{",
+        "}",
+        "cat",
+        "wget",
+        "${",
+        "jndi:",
+        "ldap://",
+        "php://",
+    ),
+    *("<", ">", "<script", "onerror=", "svg/", "javascript:", "alert(1)", "&lt;", "&#60;", "&#x3c"),
+    *(
+        "../",
+        "..\\",
+        "..",
+        "/",
+        "//",
+        "/./",
+        ";a=b",
+        "etc/passwd",
+        ".env",
+        "wp-login.php",
+        "phpmyadmin",
+    ),
+    *("%00", "%0d%0a", "%27", "%3c", "%252e", "%c0%ae", "%u002e", "\\x3c", "http://", "127.0.0.1"),
+    *(
+        "\x00",
+        "\n",
+        " ",
+        "\ud800",
+        "\udc80",
+        "＜",
+        "ﷺ",
+        "é",
+        "%",
+        "%%",
+        "%2",
+        "+",
+        "=",
+        "&",
+        "?",
+        "Z",
+    ),
+]
+
+anything = st.one_of(st.text(st.characters(codec=None)), st.binary())
+requests = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3)), max_size=30).map(
+    "".join
+)
+SHIPPED = load_rules().signature_set
+UNFILTERED = SignatureSet(SHIPPED.signatures, is_prefiltered=False)
+
+
+@given(anything, st.booleans())
+def test_decoding_never_fails_and_never_grows(text, is_url):
+    """Any text is decoded, to valid Unicode of bounded length without line breaks in any view."""
+    assert len(decode(text, is_url=is_url)) <= FIELD_LIMIT
+    for reading in view(text, is_url=is_url):
+        reading.encode("utf-8")
+        assert "\n" not in reading
+        assert len(reading) <= FIELD_LIMIT
+
+
+@given(requests)
+def test_text_without_encodings_is_only_lower_cased(text):
+    """What nothing hides in is left as it is."""
+    plain = "".join(c for c in text if c.isascii() and (c.isalnum() or c in "/=.,:;?-_~'()<>"))
+    plain = plain.replace("0x", "").replace("0X", "")
+
+    assert decode(plain) == plain.lower()
+
+
+@given(requests, requests)
+def test_the_prefilter_changes_nothing(target, user_agent):
+    """With the prefilter off, every pattern looks at every view; the hits are the same."""
+    path, _, query = target.partition("?")
+    event = Event(
+        timestamp=0,
+        source_ip="192.0.2.1",
+        category=EventCategory.WEB,
+        url_original=target,
+        url_path=path,
+        url_query=query,
+        user_agent_original=user_agent,
+        http_request_referrer=target,
+    )
+
+    assert SHIPPED.match(event) == UNFILTERED.match(event)

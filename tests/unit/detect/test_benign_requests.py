@@ -1,0 +1,223 @@
+"""Requests that look odd and are not attacks; every false positive that was found gets a line."""
+
+import pytest
+
+from tasks.detect.rules import load_rules
+from tasks.detect.signatures import Strength
+from tasks.model.events import Event, EventCategory
+
+TARGETS = r"""
+/search?q=select+*+from+users+where+id+=+1
+/search?q=how+to+use+union+select+in+mysql
+/search?q=sql+order+by+two+columns
+/search?q=SELECT+name%2C+count(*)+FROM+orders+GROUP+BY+name+HAVING+count(*)+%3E+5
+/search?q=insert+into+table+values
+/search?q=drop+table+if+exists
+/search?q=delete+from+where+not+in
+/search?q=case+when+then+else+sql
+/search?q=information_schema+tables+mysql
+/search?q=enable+xp_cmdshell
+/search?q=mysql+select+into+outfile
+/search?q=waitfor+delay+sql+server
+/search?q=mysql+group_concat()
+/search?q=rock+%27n%27+roll+and+blues
+/search?q=o%27neill+and+sons
+/search?q=don%27t+stop+or+else
+/search?q=%22exact+phrase%22+or+%22other+phrase%22
+/search?q=%22foo%22+AND+%22bar%22
+/search?q=5%27+10%22+height
+/search?q=women%27s+shoes+%26+men%27s+boots
+/search?q=javascript+document.cookie
+/search?q=javascript+array.prototype.map
+/search?q=window.location.href+javascript
+/search?q=node+child_process+spawn
+/search?q=__proto__+javascript
+/search?q=php+%24_POST+array
+/search?q=php+file_get_contents()
+/search?q=java.lang.NullPointerException+at+org.springframework.beans.factory
+/search?q=java+ProcessBuilder+example
+/search?q=freemarker+template
+/search?q=python+os.system+vs+subprocess
+/search?q=chmod+777+linux
+/search?q=rm+-rf+directory
+/search?q=bash+-c+option
+/search?q=curl+post+json
+/search?q=on+error+resume+next
+/search?q=c%2B%2B+std%3A%3Avector%3Cint%3E
+/search?q=1+%3C+2+and+3+%3E+2
+/search?q=a+%3D+b+or+c+%3D+d
+/search?q=100%25+cotton
+/search?q=caf%C3%A9+%26+bar
+/search?q=what+is+2%2B2%3F
+/search?q=50%25+off+--+today+only
+/search?q=C%3A%5CProgram+Files+missing
+/search?q=%23hashtag
+/search?q=email%40example.com
+/search?q=price:%5B10+TO+20%5D+AND+type:book
+/search?q=(cats+OR+dogs)+AND+food
+/search?q=title%3A(foo+bar)+-draft
+/search?q=alert+(noun)
+/search?q=eval()+function
+/search?q=x%3Dy&sort=-date&page=2
+/login?return=%2Faccount%3Ftab%3D1%26x%3D2
+/login?redirect_uri=https%3A%2F%2Fapp.example.com%2Fcallback%3Fcode%3D1&state=a%2Fb%3D%3D
+/oauth/authorize?client_id=abc&scope=openid+profile&response_type=code&nonce=n-0S6_WzA2Mj
+/share?u=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc%23d&t=Hello%20World
+/proxy?url=https://example.com/image.png
+/odata/Products?$filter=Price gt 5 and Name eq 'Milk'&$top=3&$select=Id,Name
+/odata/Products?$filter=contains(Name,'it''s')&$orderby=Price desc
+/odata/Orders?$expand=Items($select=Id;$filter=Qty gt 2)
+/api/items?filter[price][gte]=10&filter[price][lte]=20
+/api/items?where={%22status%22:%22open%22,%22n%22:{%22gt%22:5}}
+/api/items?q={%22query%22:%22a%22}
+/graphql?query={user(id:1){name,email}}
+/graphql?query=query%20Q(%24id%3AID!)%7Buser(id%3A%24id)%7Bname%7D%7D&variables=%7B%22id%22%3A1%7D
+/api/v1/query?query=sum(rate(http_requests_total{job=%22a%22}[5m]))%20by%20(instance)
+/api/v1/query_range?query=up==1%20and%20on(instance)%20node_load1>0.5&step=15
+/jira/rest/api/2/search?jql=project=ABC%20AND%20status=%22In%20Progress%22%20ORDER%20BY%20created
+/render?target=alias(sumSeries(a.b.*.c),'x')&from=-1h
+/recaptcha/api.js?onload=onloadCallback&render=explicit
+/maps/api/js?key=AIza&callback=initMap&libraries=places
+/jsonp?callback=jQuery1910_12345&_=1612345
+/wp-admin/admin-ajax.php?action=heartbeat
+/wp-admin/post.php?post=7&action=edit
+/wp-admin/load-scripts.php?c=1&load[]=jquery-core,jquery-migrate,utils
+/wp-json/wp/v2/posts?per_page=10&_fields=id,title
+/wp-cron.php?doing_wp_cron=1612345.123
+/wp-content/plugins/contact-form-7/includes/css/styles.css?ver=5.1
+/index.php?option=com_content&view=article&id=5:hello-world&catid=2
+/node/5?destination=node/5
+/a/../b/c.html
+/css/../img/logo.png
+/javascript:void(0)
+/javascript:;
+/javascript:void(0);
+/data:image/png;base64,iVBORw0KGgo=
+/undefined
+/[object%20Object]
+/%7B%7Bitem.url%7D%7D
+/{{url}}
+/items/${id}
+/img/photo%20(1).jpg
+/files/Report%20Q1%20%26%20Q2%20(final).pdf
+/wiki/C%2B%2B
+/wiki/Union_(set_theory)
+/wiki/SELECT_(SQL)
+/wiki/Cross-site_scripting
+/wiki//etc
+/docs/etc/hosts-file
+/questions/1234/how-do-i-use-select-from-where-in-sql
+/tag/shell-script
+/blog/tags/shell?page=1
+/blog/2024/01/what-is-etc-passwd.html
+/shop/category;id=7;sort=up
+/page;jsessionid=A1B2C3D4?x=1
+/cart?items[]=1&items[]=2&coupon=10%25
+/t?utm_source=a&utm_content=b|c&utm_term=d;e
+/collect?v=1&t=pageview&dl=https%3A%2F%2Fexample.com%2F%3Fa%3Db&dt=It%27s%20a%20%22title%22%20%7C%20Site
+/piwik.php?action_name=A%20%2F%20B&url=https%3A%2F%2Fexample.com%2F&_cvar=%7B%221%22%3A%5B%22a%22%2C%22b%22%5D%7D
+/ads?sz=300x250|728x90&c=a%3Bb%3Bc
+/fonts?family=Open+Sans:300,400|Roboto
+/combo?a.js&b.js&c/d.js
+/min/?f=/js/a.js,/js/b.js
+/feed/?cat=5
+/?p=123&preview=true
+/?s=it%27s
+/?id=12--34
+/?d=2024-01-01--2024-02-01
+/?a=1&&b=2
+/?a=1&amp;b=2&amp;c=3
+/?lt=5&gt=3&copy=1&sect=2
+/health
+/server-status?auto
+/.well-known/security.txt
+/.well-known/acme-challenge/abc-DEF_123
+/.well-known/openid-configuration
+/robots.txt
+/favicon.ico
+/apple-touch-icon-precomposed.png
+/ads.txt
+/sitemap.xml.gz
+/actuator/health
+/owa/auth/logon.aspx?url=https%3a%2f%2fmail.example.com%2fowa%2f&reason=0
+/autodiscover/autodiscover.xml
+/remote/login?lang=en
+/git/project.git/info/refs?service=git-upload-pack
+/project/-/blob/main/.gitignore
+/download/backup-guide.pdf
+/packages/package.json
+/sql/join-tutorial
+/exec-summary?run=monthly
+/run?test=load&env=prod
+/stats?host=web1&ip=192.0.2.1
+/ping?host=example.com
+/cmd?x=up
+/list?dir=asc&order=name
+/calendar?date=2024-02-30&time=10:00
+/set?theme=dark
+/api?format=json&fields=id,name,type&type=file
+/v1/users/me?include=roles,groups
+""".strip().splitlines()
+
+USER_AGENTS = """
+Mozilla/5.0 (Linux; U; Android 4.1.2; id-id; GT-S6310 Build/JZO54K) AppleWebKit/534.30 (KHTML, like Gecko) Version/4.0 Mobile Safari/534.30
+Mozilla/5.0 (X11; U; Linux i686; sh; rv:1.9) Gecko/2008 Firefox/3.0
+Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)
+python-httpx/0.27.0
+python-requests/2.31.0
+curl/8.5.0
+Wget/1.21
+Go-http-client/2.0
+Apache-HttpClient/4.5.13 (Java/11.0.2)
+okhttp/4.9.3
+Java/1.8.0_151
+Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)
+Feedly/1.0 (+http://www.feedly.com/fetcher.html; 12 subscribers; like FeedFetcher-Google)
+Tiny Tiny RSS/1.11 (http://tt-rss.org/)
+facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)
+Mozilla/5.0 (compatible; SemrushBot/7~bl; +http://www.semrush.com/bot.html)
+Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1; .NET CLR 1.1.4322)
+kube-probe/1.27
+ELB-HealthChecker/2.0
+check_http/v2.3.3 (monitoring-plugins 2.3.3)
+PostmanRuntime/7.36.0
+""".strip().splitlines()
+
+REFERRERS = """
+https://www.google.com/search?client=ms-android-samsung&hl=id&q=rage+face&gs_l=mobile-gws-serp.1.1.0l5.55746.58551.0.64162.14.9.0.1.1.0.3101
+http://www.google.com/url?sa=t&rct=j&q=mysql%20select%20from%20where&source=web&cd=1&ved=0CC&url=http%3A%2F%2Fexample.com%2F&ei=abc
+http://example.com/forum/viewtopic.php?t=1&sid=abc#p5
+android-app://com.google.android.gm/
+https://t.co/abc
+file:///C:/Users/me/page.html
+http://localhost:3000/
+http://192.168.1.10/dashboard
+""".strip().splitlines()
+
+
+def strong_hits(**fields: str | None) -> list[str]:
+    event = Event(timestamp=0, source_ip="192.0.2.1", category=EventCategory.WEB, **fields)
+    hits = load_rules().signature_set.match(event)
+    return [hit.id for hit in hits if hit.strength is Strength.STRONG]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_ordinary_requests_hit_no_strong_signature(target):
+    """Search boxes, query languages, broken links and software's own addresses are no attacks."""
+    path, _, query = target.partition("?")
+
+    hits = strong_hits(url_original=target, url_path=path, url_query=query or None)
+
+    assert hits == []
+
+
+@pytest.mark.parametrize("user_agent", USER_AGENTS)
+def test_ordinary_clients_hit_no_strong_signature(user_agent):
+    """Browsers, crawlers, feed readers, monitors and HTTP libraries are no attack tools."""
+    assert strong_hits(user_agent_original=user_agent) == []
+
+
+@pytest.mark.parametrize("referrer", REFERRERS)
+def test_ordinary_referrers_hit_no_strong_signature(referrer):
+    """Search engines pass on what people searched for."""
+    assert strong_hits(http_request_referrer=referrer) == []

@@ -1,0 +1,415 @@
+"""rules.yml: what it may say, what it means, and how it is refused."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.parser import parse_line
+from tasks.detect.rules import (
+    SHIPPED_RULES,
+    Override,
+    load_rules,
+    parse_timespan,
+    with_thresholds,
+)
+from tasks.model.errors import ConfigurationError
+from tasks.model.events import Event, EventCategory, Unparsed
+from tasks.model.incidents import Family, Severity
+
+SHIPPED = load_rules()
+MATCHES = [(rule.id, lines) for rule in SHIPPED.rules for lines in rule.matches]
+IGNORES = [(rule.id, lines) for rule in SHIPPED.rules for lines in rule.ignores]
+
+RULES = """
+incident-gap: 2h
+words:
+  tools: [sqlmap, nikto]
+signatures:
+  - id: tool
+    family: scanner
+    strength: strong
+    fields: [user_agent_original]
+    pattern: ['<<tools>>/', '^hydra']
+    matches: [{user_agent_original: sqlmap/1}]
+  - id: quote
+    family: sql_injection
+    strength: weak
+    fields: [url_query]
+    pattern: "'"
+    matches: ["/?a='"]
+rules:
+  - id: counted
+    version: 3
+    title: Counted
+    type: event_count
+    selection: {signature_family: scanner}
+    group-by: [source_ip]
+    timespan: 10m
+    condition: {gte: 2}
+    family: scanner
+    severity: low
+    techniques: [T1595.002]
+    threshold: Two are one more than one.
+    falsepositives: [None known.]
+    examples: {matches: [[a]], ignores: [[b]]}
+"""
+DISTINCT = """
+  - id: distinct
+    version: 1
+    title: Distinct
+    type: value_count
+    field: url_path
+    selection: {category: web}
+    group-by: [source_ip]
+    timespan: 1h
+    condition: {gte: 128}
+    family: reconnaissance
+    severity: low
+    techniques: [T1595]
+    threshold: Many.
+    falsepositives: [None known.]
+    examples: {matches: [[a]], ignores: [[b]]}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads rules from text, as a user's own file."""
+
+    def load_text(text):
+        path = tmp_path / "rules.yml"
+        path.write_text(text, "utf-8")
+        return load_rules(path)
+
+    return load_text
+
+
+def read_events(lines):
+    clock = ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
+    parsed = [parse_line(line.encode(), clock) for line in lines]
+    understood = [events for events in parsed if not isinstance(events, Unparsed)]
+    assert len(understood) == len(lines)
+    return [event for events in understood for event in events]
+
+
+def count(rule, lines):
+    """What the rule counts in lines of one client that are within one window."""
+    events = [e for e in read_events(lines) if rule.selects(e, SHIPPED.signature_set.match(e))]
+    assert len({e.source_ip for e in events}) <= 1
+    if events:
+        span = max(e.timestamp for e in events) - min(e.timestamp for e in events)
+        assert span < rule.timespan_seconds
+    if rule.type == "event_count":
+        return len(events)
+    return len({rule.value(e) for e in events} - {None})
+
+
+def shipped(rule_id):
+    return next(rule for rule in SHIPPED.rules if rule.id == rule_id)
+
+
+def web(**fields):
+    return Event(timestamp=0, source_ip="192.0.2.1", category=EventCategory.WEB, **fields)
+
+
+def selects(load, selection, event):
+    text = RULES.replace("{signature_family: scanner}", selection)
+    rules = load(text)
+    return rules.rules[0].selects(event, rules.signature_set.match(event))
+
+
+@pytest.mark.parametrize(("rule_id", "lines"), MATCHES)
+def test_a_rule_matches_its_examples(rule_id, lines):
+    """The log lines under `matches` reach the threshold."""
+    rule = shipped(rule_id)
+
+    assert count(rule, lines) >= rule.threshold
+
+
+@pytest.mark.parametrize(("rule_id", "lines"), IGNORES)
+def test_a_rule_ignores_its_counter_examples(rule_id, lines):
+    """The log lines under `ignores` do not."""
+    rule = shipped(rule_id)
+
+    assert count(rule, lines) < rule.threshold
+
+
+def families_of(*lines):
+    return {rule.family for rule in SHIPPED.rules if count(rule, lines) >= rule.threshold}
+
+
+@pytest.mark.parametrize(
+    ("target", "family"),
+    [
+        ("/login.php?user=admin' AND (SELECT 1 FROM (SELECT(SLEEP(5)))a)--", Family.SQL_INJECTION),
+        ("/../../../../etc/passwd", Family.PATH_TRAVERSAL),
+        ("/?q=<script>alert(1)</script>", Family.CROSS_SITE_SCRIPTING),
+        ("/shell?cmd=ls", Family.REMOTE_CODE_EXECUTION),
+        ("/.env", Family.RECONNAISSANCE),
+    ],
+)
+def test_one_attack_is_one_family(target, family):
+    """A single request with strong evidence is a finding, and of the right kind."""
+    line = f'192.0.2.1 - - [22/Feb/2026:22:12:45 +0300] "GET {target} HTTP/1.1" 200 5 "-" "Mozilla"'
+
+    assert families_of(line) == {family}
+
+
+def test_the_shipped_rules_cover_what_they_promise():
+    """The ids that people put into overrides stay."""
+    assert {rule.id for rule in SHIPPED.rules} >= {
+        "cross-site-scripting", "http-error-burst", "http-login-failures", "http-missing-paths",
+        "http-probing", "http-request-volume", "path-traversal", "remote-code-execution",
+        "scanner-user-agent", "sensitive-files", "sql-injection", "ssh-login-failures",
+        "ssh-user-enumeration",
+    }  # fmt: skip
+    assert SHIPPED.incident_gap_seconds == 3600
+    assert SHIPPED.max_timespan_seconds <= 3600
+
+
+def test_a_file_says_what_it_says(load):
+    """Every field of a rule arrives, with its numbers as numbers."""
+    rules = load(RULES)
+    (rule,) = rules.rules
+
+    assert (rule.id, rule.version, rule.title) == ("counted", 3, "Counted")
+    assert (rule.type, rule.timespan_seconds, rule.threshold) == ("event_count", 600, 2)
+    assert (rule.family, rule.severity) == (Family.SCANNER, Severity.LOW)
+    assert rule.techniques == ("T1595.002",)
+    assert rule.is_signature
+    assert rules.incident_gap_seconds == 7200
+    assert [s.id for s in rules.signatures] == ["tool", "quote"]
+
+
+def test_words_and_alternatives_become_one_pattern(load):
+    """`<<tools>>` is any of the words, and a list of patterns is any of them."""
+    match = load(RULES).signature_set.match
+
+    for user_agent in ("sqlmap/1", "Nikto/2", "hydra"):
+        assert [s.id for s in match(web(user_agent_original=user_agent))] == ["tool"]
+    assert match(web(user_agent_original="my hydra")) == ()
+
+
+@pytest.mark.parametrize(
+    ("selection", "selected"),
+    [
+        ("{url_path: /A}", True),
+        ("{url_path: [/b, /a]}", True),
+        ("{url_path: /b}", False),
+        ("{url_path: /a, http_response_status_code: 404}", True),
+        ("{url_path: /a, http_response_status_code: 200}", False),
+        ("[{url_path: /b}, {http_response_status_code: 404}]", True),
+        ("{http_response_status_code|gte: 400}", True),
+        ("{http_response_status_code|lte: 399}", False),
+        ("{url_path|startswith: /}", True),
+        ("{url_path|endswith: [x, A]}", True),
+        ("{url_path|contains: b}", False),
+        ("{url_path|re: '^/[a-c]$'}", True),
+        ("{url_query|exists: false}", True),
+        ("{user_agent_original|exists: false}", False),
+        ("{url_query|contains: a}", False),
+        ("{category: web}", True),
+        ("{category: authentication}", False),
+        ("{is_invalid_user: false}", True),
+        ("{signature_id: tool}", True),
+        ("{signature_family: scanner, signature_strength: strong}", True),
+        ("{signature_family: sql_injection}", False),
+        ("{signature_id: tool, url_path: /b}", False),
+        ("[{signature_id: tool}, {url_path: /b}]", True),
+    ],
+)
+def test_a_selection_selects(load, selection, selected):
+    """Keys are AND, values and selections are OR, modifiers are Sigma's, case does not matter."""
+    event = web(url_path="/a", http_response_status_code=404, user_agent_original="sqlmap/1")
+
+    assert selects(load, selection, event) is selected
+
+
+def test_a_rule_that_needs_no_signature_is_no_signature_rule(load):
+    """Only a rule all of whose selections ask for a signature stands on content."""
+    text = RULES.replace("{signature_family: scanner}", "[{signature_id: tool}, {url_path: /b}]")
+
+    assert not load(text).rules[0].is_signature
+
+
+def test_signature_keys_hold_for_one_and_the_same_hit(load):
+    """A weak hit of one family and a strong hit of another do not make a strong hit of the first."""
+    text = RULES.replace("id: quote\n    family: sql_injection", "id: quote\n    family: scanner")
+    text = text.replace("family: scanner}", "family: scanner, signature_strength: strong}")
+    rules = load(text)
+    event = web(url_path="/", url_query="a='")
+    hits = rules.signature_set.match(event)
+
+    assert [hit.id for hit in hits] == ["quote"]
+    assert not rules.rules[0].selects(event, hits)
+
+
+def test_text_that_is_not_unicode_can_be_selected(load):
+    """A lone surrogate in a field is no error."""
+    assert selects(load, "{url_path|re: '^/.$'}", web(url_path="/\udc80")) is True
+
+
+def test_a_counter_names_what_is_counted(load):
+    """A tally stays good when a threshold or timespan changes, and not when the selection does."""
+    counter = load(RULES).rules[0].counter
+
+    def counter_of(old, new):
+        assert old in RULES
+        return load(RULES.replace(old, new)).rules[0].counter
+
+    assert counter.startswith("counted:")
+    assert counter_of("gte: 2", "gte: 5") == counter
+    assert counter_of("10m", "5m") == counter
+    assert counter_of("Counted", "Renamed") == counter
+    assert counter_of("{signature_family: scanner}", "{url_path: /a}") != counter
+    assert counter_of("'^hydra'", "'^medusa'") != counter
+    assert counter_of("[sqlmap, nikto]", "[sqlmap]") != counter
+    assert counter_of('pattern: "\'"', 'pattern: "\'a"') == counter
+
+
+def test_shipped_counters_are_all_different():
+    """Two rules never share a column of the tally."""
+    counters = [rule.counter for rule in SHIPPED.rules]
+
+    assert len(set(counters)) == len(counters)
+
+
+def test_thresholds_can_be_overridden_for_one_run():
+    """Threshold, timespan or both change; the others and all counters stay."""
+    changed = with_thresholds(
+        SHIPPED,
+        {
+            "http-request-volume": Override(threshold=15),
+            "ssh-login-failures": Override(timespan="1h"),
+        },
+    )
+    rules = {rule.id: rule for rule in changed.rules}
+
+    assert rules["http-request-volume"].threshold == 15
+    assert rules["ssh-login-failures"].timespan_seconds == 3600
+    assert rules["ssh-login-failures"].threshold == 5
+    assert [r.counter for r in changed.rules] == [r.counter for r in SHIPPED.rules]
+    assert changed.signature_set is SHIPPED.signature_set
+
+
+def test_an_override_for_no_rule_names_those_there_are():
+    """A typo in a flow parameter is told before anything is read."""
+    with pytest.raises(
+        ConfigurationError, match=r"No rule is called http-volume.*ssh-login-failures"
+    ):
+        with_thresholds(SHIPPED, {"http-volume": Override(threshold=1)})
+
+
+def test_a_distinct_count_cannot_be_overridden_beyond_what_is_kept():
+    """A tally keeps 128 distinct values, so a threshold above would never be reached."""
+    with pytest.raises(ConfigurationError, match=r"http-missing-paths.*128"):
+        with_thresholds(SHIPPED, {"http-missing-paths": Override(threshold=129)})
+
+
+@pytest.mark.parametrize("override", [{"threshold": 0}, {"timespan": "90s"}, {"timespan": "2h"}])
+def test_an_override_is_checked(override):
+    """Thresholds are at least one, timespans whole minutes up to an hour."""
+    with pytest.raises(ValidationError):
+        Override(**override)
+
+
+def test_timespans_are_sigmas():
+    """A number and a unit; nothing else."""
+    assert [parse_timespan(t) for t in ("30s", "10m", "1h", "1d")] == [30, 600, 3600, 86400]
+    for wrong in ("10", "m", "1.5h", "-1m", "0m", "10 m", 600, None):
+        with pytest.raises(ValueError, match="no timespan"):
+            parse_timespan(wrong)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("id: counted", "id: Counted!", r"line 19, rules\.Counted!\.id: string should match"),
+        ("10m", "90s", r"line 25, rules\.counted\.timespan: '90s' must be whole minutes"),
+        ("10m", "2h", "from 1m to 1h"),
+        ("gte: 2", "gte: 0", r"line 26, rules\.counted\.condition\.gte: input should be greater"),
+        ("severity: low", "severity: bad", r"severity: input should be 'informational'"),
+        ("T1595.002", "1595", "techniques"),
+        ("    title: Counted\n", "", r"line 19, rules\.counted\.title: field required"),
+        ("title:", "titel:", r"line 21, rules\.counted\.titel: extra inputs"),
+        ("[source_ip]", "[user_name]", "group-by"),
+        ("type: event_count", "type: event_count\n    field: url_path", "leave `field` out"),
+        ("type: event_count", "type: value_count", "value_count needs a `field`"),
+        ("{signature_family: scanner}", "{url_pth: /}", "no event has the field 'url_pth'"),
+        ("{signature_family: scanner}", "{timestamp: 5}", "no event has the field 'timestamp'"),
+        ("{signature_family: scanner}", "{url_path|gte: 5}", "url_path takes one modifier of"),
+        ("{signature_family: scanner}", "{url_path|re|contains: a}", "takes one modifier"),
+        ("{signature_family: scanner}", "{url_path|re: '('}", "not an RE2 pattern"),
+        ("{signature_family: scanner}", "{url_path: 5}", "must be text, not 5"),
+        ("{signature_family: scanner}", "{url_path: []}", "an empty list selects nothing"),
+        ("{signature_family: scanner}", "{}", "selects everything"),
+        ("{signature_family: scanner}", "{signature_id: tol}", "selects no signature"),
+        ("{signature_family: scanner}", "{http_response_status_code: '404'}", "must be a number"),
+        ("<<tools>>", "<<tolls>>", r"signatures\.tool\.pattern: no `words` are called tolls"),
+        ("'^hydra'", "'^(hydra'", "alternative 2 is not an RE2 pattern"),
+        ("'^hydra'", "'^Hydra'", "alternative 2 has upper-case letters"),
+        ("id: quote", "id: tool", "tool is taken"),
+        ("incident-gap: 2h", "incident-gap: 30m", "line 2, incident-gap: '30m' must be"),
+        ("[user_agent_original]", "[user_agent]", r"signatures\.tool\.fields"),
+        ("    matches: [{user_agent_original: sqlmap/1}]\n", "", r"signatures\.tool\.matches"),
+        ("incident-gap: 2h", "incident-gap: 2h\nincident-gap: 3h", "line 3: found duplicate key"),
+        ("rules:", "rules: [", "it is not YAML: line"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(load, old, new, complaint):
+    """The message says the file, the line, the field and what would be right."""
+    assert old in RULES
+
+    with pytest.raises(ConfigurationError, match=complaint) as refused:
+        load(RULES.replace(old, new))
+
+    assert "rules.yml" in str(refused.value)
+
+
+def test_all_mistakes_are_told_at_once(load):
+    """Nobody has to run a scan once per typo."""
+    text = RULES.replace("10m", "90s").replace("severity: low", "severity: bad")
+    text = text.replace("'^hydra'", "'^(hydra'") + DISTINCT.replace("gte: 128", "gte: 129")
+
+    with pytest.raises(ConfigurationError) as refused:
+        load(text)
+
+    for part in ("tool.pattern", "counted.timespan", "counted.severity", "128 at most"):
+        assert part in str(refused.value)
+
+
+def test_as_many_distinct_values_as_are_kept_can_be_asked_for(load):
+    """128 is possible, and value() gives what is counted."""
+    rule = load(RULES + DISTINCT).rules[1]
+
+    assert (rule.threshold, rule.value(web(url_path="/a"))) == (128, "/a")
+    assert rule.value(web()) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "rules: 5", "rules: [5]", "rules: []", "a\n"])
+def test_a_file_of_another_kind_is_refused(load, text):
+    """Any YAML that is no rules file is one clear error."""
+    with pytest.raises(ConfigurationError, match=r"rules\.yml"):
+        load(text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    """A wrong path is the user's to correct."""
+    with pytest.raises(ConfigurationError, match=r"none\.yml cannot be read \(No such file"):
+        load_rules(tmp_path / "none.yml")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    """So is a file in another encoding."""
+    path = tmp_path / "rules.yml"
+    path.write_bytes(b"rules: \xff")
+
+    with pytest.raises(ConfigurationError, match="byte 7 is not UTF-8"):
+        load_rules(path)
+
+
+def test_loading_again_costs_nothing():
+    """The same text is compiled once in a process."""
+    assert load_rules() is load_rules(SHIPPED_RULES)

@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 def objects(url: str, namespace: str = "live") -> list[tuple[Any, ...]]:
     """The ledger: key, state and lines of every object version."""
-    sql = """SELECT object_key, state, lines FROM log_objects
+    sql = """SELECT object_key, state, `lines` FROM log_objects
              WHERE namespace = :namespace ORDER BY object_key, state"""
     return rows(url, sql, namespace=namespace)
 

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Protocol
 
 from tasks.model.errors import MiddlewatchError, TransientError
 from tasks.model.verdicts import Reference, Research
+
+_turns = tuple(Lock() for _ in range(64))
+"""By hash of the query: who asks what another suspect's research is asking now waits for it."""
 
 
 class SearchCache(Protocol):
@@ -46,10 +50,11 @@ def search_all(
     errors: list[MiddlewatchError] = []
     searches = 0
     for query in queries:
-        found = _remember(query, cache, now, errors)
-        if found is None:
-            searches += 1
-            found = _search(query, engine, cache, now, errors)
+        with _turns[hash(query) % len(_turns)]:
+            found = _remember(query, cache, now, errors)
+            if found is None:
+                searches += 1
+                found = _search(query, engine, cache, now, errors)
         for reference in found:
             references.setdefault(reference.url, reference)
     research = Research(

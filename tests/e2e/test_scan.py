@@ -70,7 +70,7 @@ def test_a_run_leaves_a_record_a_report_and_a_table(database, tmp_path):
     assert flow_run.state.message == f"{summary.coverage}; 3 suspects, 3 incidents."
     [row] = scans.rows(
         database,
-        """SELECT flow_run_id, kind, namespace, state, objects_listed, objects_done, lines,
+        """SELECT flow_run_id, kind, namespace, state, objects_listed, objects_done, `lines`,
                   suspects, incidents, error FROM runs""",
     )
     assert row == (str(flow_run.id), "scan", "live", "done", 3, 3, 35, 3, 3, None)

@@ -1,5 +1,7 @@
 """Searching with a memory, where one failure stops nothing else."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from tasks.model.errors import PermanentError, TransientError
@@ -111,3 +113,23 @@ def test_without_the_database_the_search_still_answers():
 
     assert outcome.research.references == (page("x"),)
     assert outcome.research.error == "The database is away."
+
+
+def test_suspects_with_one_payload_side_by_side_pay_for_one_search():
+    """Whoever asks while the answer is on its way gets it from the cache."""
+    cache, engine = DictCache(), SlowEngine(a=(page("x"),))
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda _: search_all(["a"], engine, cache, NOW), range(8)))
+
+    assert engine.asked == ["a"]
+    assert [o.research.references for o in outcomes] == [(page("x"),)] * 8
+    assert sum(o.research.searches for o in outcomes) == 1
+
+
+class SlowEngine(ScriptedEngine):
+    """Takes a moment."""
+
+    def search(self, query):
+        time.sleep(0.05)
+        return super().search(query)

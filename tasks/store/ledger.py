@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from tasks.model.objects import (
     Extent,
@@ -116,14 +127,17 @@ class Ledger:
         """
         mine = [r for r in results if r.log_object not in without]
         with transaction(self._engine) as connection:
-            taken = [r.log_object for r in mine if self._is_taken(connection, r)]
+            self._claim(connection, mine, run_id, now)
+            taken = self._find_taken(connection, mine)
             if taken:
-                return Commit(0, tuple(taken), (), ())
+                connection.rollback()
+                return Commit(0, taken, (), ())
             rows = self._extent_rows(results, without, segment is not None, run_id, now)
             failed = [self._failure_row(r, run_id, now) for r in mine if r.error is not None]
             upsert(connection, log_objects, rows, keep=set())
             upsert(connection, log_objects, failed, keep=set())
-            self._supersede(connection, mine)
+            self._supersede(connection, mine, {row["id"] for row in rows})
+            self._forget_failures(connection, mine)
             self._advance(connection, mine)
             if segment is not None:
                 self._store_segment(connection, segment, [row["id"] for row in rows], now)
@@ -141,27 +155,62 @@ class Ledger:
     def _id(self, source: str, object_key: str, version: str) -> str:
         return digest(self._namespace, source, object_key, version)
 
+    def _object_id(self, log_object: LogObject) -> str:
+        return self._id(log_object.source, log_object.object_key, log_object.version)
+
+    def _key_digest(self, log_object: LogObject) -> str:
+        return digest(self._namespace, log_object.source, log_object.object_key)
+
     def _stream_row_id(self, stream: FileStream) -> str:
         return digest(self._namespace, stream.stream_id)
 
-    def _is_taken(self, connection: Connection, result: ObjectResult) -> bool:
-        if result.error is not None:
-            return False
-        planned = result.log_object.stream
-        if planned is None:
-            key = self._id(
-                result.log_object.source, result.log_object.object_key, result.log_object.version
+    def _claim(
+        self, connection: Connection, results: Sequence[ObjectResult], run_id: str, now: datetime
+    ) -> None:
+        """
+        Nobody else commits any of these until this transaction ends.
+
+        A row that is not there cannot be locked, so it is there from now on.
+        """
+        objects = [self._claim_row(r, run_id, now) for r in results if r.log_object.stream is None]
+        upsert(connection, log_objects, objects, keep=set(log_objects.c.keys()))
+        streams = [
+            self._stream_row(r.log_object.source, r.log_object.stream)
+            for r in results
+            if r.error is None
+            and r.log_object.stream is not None
+            and not r.log_object.stream.offset
+        ]
+        upsert(connection, file_streams, streams, keep=set(file_streams.c.keys()))
+
+    def _find_taken(
+        self, connection: Connection, results: Sequence[ObjectResult]
+    ) -> tuple[LogObject, ...]:
+        """Return objects that another run committed since they were planned, also failed ones."""
+        ids = [self._object_id(r.log_object) for r in results if r.log_object.stream is None]
+        states = select(log_objects.c.id, log_objects.c.state)
+        done = {
+            row.id
+            for row in _locked(connection, states, log_objects.c.id, ids)
+            if row.state == "done"
+        }
+        planned = [s for r in results if (s := r.log_object.stream) is not None]
+        places = select(file_streams.c.id, file_streams.c.offset, file_streams.c.unfinished_id)
+        stored = {
+            row.id: (row.offset, row.unfinished_id)
+            for row in _locked(
+                connection, places, file_streams.c.id, [self._stream_row_id(s) for s in planned]
             )
-            state = select(log_objects.c.state).where(log_objects.c.id == key)
-            return connection.scalar(state.with_for_update()) == "done"
-        stored = connection.execute(
-            select(file_streams.c.offset, file_streams.c.unfinished_id)
-            .where(file_streams.c.id == self._stream_row_id(planned))
-            .with_for_update()
-        ).one_or_none()
-        if stored is None:
-            return planned.offset > 0
-        return (stored.offset, stored.unfinished_id) != (planned.offset, planned.unfinished_id)
+        }
+
+        def is_taken(log_object: LogObject) -> bool:
+            stream = log_object.stream
+            if stream is None:
+                return self._object_id(log_object) in done
+            place = stored.get(self._stream_row_id(stream), (0, None))
+            return place != (stream.offset, stream.unfinished_id)
+
+        return tuple(r.log_object for r in results if is_taken(r.log_object))
 
     def _extent_rows(
         self,
@@ -198,9 +247,13 @@ class Ledger:
             for ordinal, log_object, extent, row_id in numbered
         ]
 
+    def _claim_row(self, result: ObjectResult, run_id: str, now: datetime) -> dict[str, Any]:
+        """Never seen by others: the same transaction makes another row of it."""
+        return {**self._failure_row(result, run_id, now), "state": "claimed"}
+
     def _failure_row(self, result: ObjectResult, run_id: str, now: datetime) -> dict[str, Any]:
         log_object = result.log_object
-        row_id = self._id(log_object.source, log_object.object_key, log_object.version)
+        row_id = self._object_id(log_object)
         attempts = log_object.attempts + 1
         return {
             **self._object_columns(log_object, row_id, run_id, now),
@@ -219,42 +272,65 @@ class Ledger:
             "id": row_id,
             "namespace": self._namespace,
             "source": log_object.source,
-            "key_sha256": digest(self._namespace, log_object.source, log_object.object_key),
+            "key_sha256": self._key_digest(log_object),
             "run_id": run_id,
             "recorded_at": now,
         }
 
-    def _supersede(self, connection: Connection, results: Sequence[ObjectResult]) -> None:
+    def _supersede(
+        self, connection: Connection, results: Sequence[ObjectResult], new_ids: Collection[str]
+    ) -> None:
         """What was counted of an earlier version of the same content is withdrawn."""
-        for result in results:
-            if not result.extents:
-                continue
-            log_object, extent = result.log_object, result.extents[0]
-            new_id = self._id(log_object.source, extent.object_key, extent.version)
-            planned = log_object.stream
-            if planned is None:
-                key = digest(self._namespace, log_object.source, log_object.object_key)
-                outdated = and_(log_objects.c.key_sha256 == key, log_objects.c.id != new_id)
-            else:
-                failed_id = self._id(log_object.source, log_object.object_key, log_object.version)
-                connection.execute(
-                    delete(log_objects).where(
-                        log_objects.c.id == failed_id, log_objects.c.state == "skipped"
-                    )
-                )
-                if planned.unfinished_id is None:
-                    continue
-                outdated = and_(log_objects.c.id == planned.unfinished_id)
+        replaced = {**self._earlier_versions(connection, results), **self._unfinished(results)}
+        changes = [
+            {"old": old, "new": new} for old, new in sorted(replaced.items()) if old not in new_ids
+        ]
+        if changes:
             connection.execute(
                 update(log_objects)
-                .where(outdated, log_objects.c.state == "done")
+                .where(log_objects.c.id == bindparam("old"), log_objects.c.state == "done")
                 .values(
                     state="skipped",
                     reason="replaced by a later version",
-                    superseded_by=new_id,
+                    superseded_by=bindparam("new"),
                     needs_evaluation=log_objects.c.segment_id.is_not(None),
-                )
+                ),
+                changes,
             )
+
+    def _earlier_versions(
+        self, connection: Connection, results: Sequence[ObjectResult]
+    ) -> dict[str, str]:
+        """Ledger ids of other versions of the same keys, and what comes in their place."""
+        read = [r.log_object for r in results if r.extents and r.log_object.stream is None]
+        new = {self._key_digest(log_object): self._object_id(log_object) for log_object in read}
+        versions = select(log_objects.c.id, log_objects.c.key_sha256, log_objects.c.state)
+        rows = _locked(connection, versions, log_objects.c.key_sha256, list(new))
+        return {row.id: new[row.key_sha256] for row in rows if row.state == "done"}
+
+    def _unfinished(self, results: Sequence[ObjectResult]) -> dict[str, str]:
+        """Ledger ids of unfinished lines, and of the extents that now begin with those."""
+        return {
+            stream.unfinished_id: self._id(
+                r.log_object.source, r.extents[0].object_key, r.extents[0].version
+            )
+            for r in results
+            if (stream := r.log_object.stream) is not None and stream.unfinished_id and r.extents
+        }
+
+    def _forget_failures(self, connection: Connection, results: Sequence[ObjectResult]) -> None:
+        """A file's rows are its extents; that reading it failed before is no row of its own."""
+        ids = [
+            self._object_id(r.log_object)
+            for r in results
+            if r.error is None and r.log_object.stream is not None
+        ]
+        for chunk in _chunks(ids):
+            failed = select(log_objects.c.id).where(
+                log_objects.c.id.in_(chunk), log_objects.c.state == "skipped"
+            )
+            for row_id in connection.scalars(failed).all():
+                connection.execute(delete(log_objects).where(log_objects.c.id == row_id))
 
     def _advance(self, connection: Connection, results: Sequence[ObjectResult]) -> None:
         rows = []
@@ -289,9 +365,11 @@ class Ledger:
             "last_minute": segment.last_minute,
             "recorded_at": now,
         }
+        mine = (tally_segments.c.namespace, tally_segments.c.segment_id)
+        connection.execute(delete(tally_segments).where(*(c == common[c.name] for c in mine)))
         for part, payload in enumerate(segment.payloads):
             row = {**common, "part": part, "payload": payload}
-            upsert(connection, tally_segments, [row], keep=set())
+            connection.execute(insert(tally_segments), row)
 
 
 STREAM_COLUMNS = tuple(FileStream.__dataclass_fields__)
@@ -316,6 +394,22 @@ def _extent_columns(extent: Extent) -> dict[str, Any]:
         "first_event_at": extent.first_event_at,
         "last_event_at": extent.last_event_at,
     }
+
+
+def _locked(
+    connection: Connection, query: Select[Any], column: Column[Any], values: Sequence[str]
+) -> Iterator[Row[Any]]:
+    """
+    Rows by an indexed column, kept from others until the transaction ends.
+
+    In a small table MySQL would rather read, and so lock, all rows: concurrent commits would
+    wait for each other in a circle.
+    """
+    index = "PRIMARY" if column.primary_key else f"ix_{column.table.name}_{column.name}"
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(column.table, f"FORCE INDEX ({index})", dialect)
+    for chunk in _chunks(values):
+        yield from connection.execute(query.where(column.in_(chunk)).with_for_update())
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

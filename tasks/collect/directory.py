@@ -103,8 +103,8 @@ class _Listing:
     files: list[FoundFile]
     skipped: list[SkippedObject]
 
-    def skip(self, path: str, reason: str) -> None:
-        self.skipped.append(SkippedObject(object_key_of(path), "", reason))
+    def skip(self, path: str, reason: str, *, is_retried: bool = False) -> None:
+        self.skipped.append(SkippedObject(object_key_of(path), "", reason, is_retried))
 
 
 def _list(root: str, pattern: Pattern) -> _Listing:
@@ -118,7 +118,7 @@ def _list(root: str, pattern: Pattern) -> _Listing:
         except OSError as error:
             if not directory:
                 raise _not_listable(root, error) from None
-            listing.skip(f"{directory}/", _denied(error))
+            listing.skip(f"{directory}/", _denied(error), is_retried=True)
             continue
         for entry in entries:
             path = f"{directory}/{entry.name}" if directory else entry.name
@@ -147,7 +147,7 @@ def _add_file(listing: _Listing, path: str, absolute: str) -> None:
     except FileNotFoundError:
         return  # gone since it was listed, so it is not part of the listing
     except OSError as error:
-        listing.skip(path, _denied(error))
+        listing.skip(path, _denied(error), is_retried=True)
         return
     if not stat.S_ISREG(status.st_mode):
         listing.skip(path, "not a regular file")

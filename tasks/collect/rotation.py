@@ -176,7 +176,7 @@ class _Matching:
         ):
             first = by_inode.setdefault((file.device, file.inode), file)
             if first is not file:
-                self._skip(file, f"the same file as {first.object_key}")
+                self._skip(file, f"the same file as {first.object_key}", is_retried=False)
 
     def _match_untouched(self) -> None:
         """Files that need not be opened."""
@@ -220,7 +220,7 @@ class _Matching:
             with self._skipping(file):
                 original = self._original_of(file)
                 if original is not None:
-                    self._skip(file, f"copy of {original.object_key}")
+                    self._skip(file, f"copy of {original.object_key}", is_retried=False)
                 elif (stream := self._cut_short(file, index)) is not None:
                     self._take_over(file, stream)
                 elif file.object_key in self._open:
@@ -276,9 +276,10 @@ class _Matching:
             )
         )
 
-    def _skip(self, file: FoundFile, reason: str) -> None:
+    def _skip(self, file: FoundFile, reason: str, *, is_retried: bool = True) -> None:
         del self._open[file.object_key]
-        self._skipped.append(SkippedObject(file.object_key, "", reason))
+        reason = reason.removeprefix(f"'{file.object_key}': ")
+        self._skipped.append(SkippedObject(file.object_key, "", reason, is_retried))
 
     @contextmanager
     def _skipping(self, file: FoundFile) -> Iterator[None]:

@@ -93,6 +93,7 @@ def test_symlinks(logs, source, ledger, lines, tmp_path):
     assert "same file as app-2026.log" in reasons(plan)["hard.log"]
     assert "out of the source" in reasons(plan)["out.log"]
     assert "to nothing" in reasons(plan)["gone.log"]
+    assert not any(skipped.is_retried for skipped in plan.skipped)
     assert plan.listed == len(plan.to_read) + len(plan.skipped)
 
 

@@ -24,6 +24,11 @@ setup: .venv/.installed ## .venv with the pinned requirements; the other targets
 demo: setup ## the whole pipeline on sample logs: no account, no server, no network
 	@$(BIN)/python -m flows.demo
 
+up: setup ## server, deployments and worker together in this terminal, until Ctrl-C
+	@trap 'kill %1 2>/dev/null; wait' EXIT; $(BIN)/prefect server start & \
+	$(ON_SERVER) $(BIN)/prefect server status --wait --timeout 180 >/dev/null; \
+	$(MAKE) deploy worker
+
 server: setup ## a Prefect server with its UI on http://127.0.0.1:4200
 	@$(BIN)/prefect server start
 

@@ -195,7 +195,7 @@ http://192.168.1.10/dashboard
 """.strip().splitlines()
 
 
-def strong_hits(**fields: str | None) -> list[str]:
+def strong_hits(**fields):
     event = Event(timestamp=0, source_ip="192.0.2.1", category=EventCategory.WEB, **fields)
     hits = load_rules().signature_set.match(event)
     return [hit.id for hit in hits if hit.strength is Strength.STRONG]

@@ -216,7 +216,7 @@ def _explode_hours(
 ) -> pl.DataFrame:
     """One row per hour that holds one of the minutes from *first* to *last*."""
     hours = pl.int_ranges(first // HOUR, last // HOUR + 1, dtype=pl.Int32).alias("hour")
-    return frame.select(*keep, hours).explode("hour", empty_as_null=False)
+    return frame.select(*keep, hours).explode("hour")
 
 
 def _only_affected(minutes: pl.DataFrame, touched: Touched, rules: RuleSet) -> pl.DataFrame:
@@ -361,12 +361,11 @@ def _count_distinct(minutes: pl.DataFrame, values: pl.DataFrame, timespan: int) 
     Distinct values in the window that starts at each of *minutes*.
 
     A value that occurs at minute m, and before that last at p, is the first of its kind in just
-    the windows that start in (max(p, m - T), m]. So a window has as many distinct values as such
-    ranges that have begun, less those that have ended.
+    the windows that start in (max(p, m - T), m]; that is none if p is m, as in two tallies. So a
+    window has as many distinct values as such ranges that have begun, less those that have ended.
     """
     key = pl.col("key")
-    seen = values.join(minutes.select(*_PLACE, "key"), on=_PLACE)
-    seen = seen.unique(["key", "value_hash"]).sort("key")
+    seen = values.join(minutes.select(*_PLACE, "key"), on=_PLACE).sort("key")
     previous = key.shift(1).over("source_ip", "value_hash")
     begins = pl.max_horizontal(previous, key - timespan) + 1
     begun = seen.select(begins).to_series().sort().search_sorted(minutes["key"], side="right")
@@ -426,7 +425,7 @@ def _choose_samples(rules: RuleSet, minutes: pl.DataFrame, samples: pl.DataFrame
     )
     marks = (
         lines.select(*line, "hour", counter=pl.col("counters").str.split(" "))
-        .explode("counter", empty_as_null=True)
+        .explode("counter")
         .join(numbers, on="counter")
         .join(minutes, on=["rule", *_PLACE], how="semi")
     )

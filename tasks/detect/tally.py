@@ -338,7 +338,7 @@ def keep_lowest(
     )
     slots = (
         samples.select(*place, "line_hash", slot=pl.col("counters").cast(pl.String).str.split(" "))
-        .explode("slot", empty_as_null=True)
+        .explode("slot")
         .join(limit_of, on="slot", how="left")
         .with_columns(pl.col("limit").is_not_null().any().over(*place, "line_hash").alias("_is"))
         .filter(pl.col("limit").is_not_null() | ~pl.col("_is"))

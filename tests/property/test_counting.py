@@ -27,7 +27,7 @@ from tests.counting import (
     suspect_hours,
 )
 
-patiently = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patiently = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some_lines = lines_of(6)
 
 
@@ -137,7 +137,7 @@ def test_cuts_and_order_change_nothing(batches):
     assert record.told() == all_at_once([e for b in batches for x in b for e in x])
 
 
-@patiently
+@settings(patiently, max_examples=15)
 @given(lines_of(3), st.randoms(use_true_random=False))
 def test_one_line_at_a_time_in_any_order(lines, random):
     """Evaluating after every single line, in any order, ends where one evaluation ends."""

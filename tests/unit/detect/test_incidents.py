@@ -243,6 +243,15 @@ def test_an_incident_that_grows_keeps_its_id():
     assert (told.merged, told.withdrawn) == ((), ())
 
 
+@pytest.mark.parametrize(("minute", "is_same"), [(GAP, True), (GAP + 1, False)])
+def test_an_incident_that_moves_a_little_is_the_same(minute, is_same):
+    """What is left within the gap of an incident continues it."""
+    told = reconcile([one(hour(first=NEW_YEAR + minute))], [stored(0, 0, "old")], RULES)
+
+    assert ([i.id for i in told.upserts] == ["old"]) is is_same
+    assert (told.withdrawn == ("old",)) is not is_same
+
+
 def test_late_lines_join_incidents():
     """The later incident is closed as merged into the earlier one."""
     hours = [hour(first=NEW_YEAR + m) for m in (0, 45, 90)]

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.detect import tally as tally_module
-from tasks.detect.tally import Tally, TallyBuilder, excerpt
+from tasks.detect.tally import Tally, TallyBuilder, excerpt, keep_lowest, sample_limits
 from tasks.model.errors import PermanentError
 from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, count, login, request
 
@@ -172,6 +172,25 @@ def test_few_lines_are_kept():
     assert count([attacks]).samples.height == 4
     assert count([logins]).samples.height == 2
     assert count([pages]).samples.height == 2
+
+
+def test_kept_values_do_not_depend_on_order():
+    """Far more values than are kept leave the same ones, whichever comes first."""
+    lines = [request(NEW_YEAR, f"/{n}", status=404) for n in range(2000)]
+
+    assert count([lines]).to_payloads() == count([lines[::-1]]).to_payloads()
+
+
+def test_the_lowest_of_a_union_are_the_lowest_of_the_lowest():
+    """Lines spread over extents leave the samples that one extent leaves."""
+    attacks = [request(NEW_YEAR, f"/{n}?id=1+union+select+2") for n in range(30)]
+    pages = [request(NEW_YEAR, f"/{n}", status=s) for n in range(90) for s in (200, 302, 500)]
+    lines = attacks + pages
+    spread = count([lines[n::4] for n in range(4)]).samples.unique("line_hash")
+    united = keep_lowest(spread, sample_limits(RULES), ["source_ip", "minute"])
+
+    assert sorted(united["line"]) == lines_of(count([lines]))
+    assert united.height == 4 + 2
 
 
 def test_benign_clients_cost_little():

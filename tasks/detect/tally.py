@@ -195,7 +195,7 @@ class TallyBuilder:
         return count
 
     def drop(self, extent: int) -> None:
-        """What was counted under this extent so far is forgotten."""
+        """What was counted under this extent so far is forgotten; the ordinal is free again."""
         self._flush()
         for table in self._tables:
             table.drop(extent)
@@ -294,8 +294,9 @@ class _Table:
             self._compact()
 
     def drop(self, extent: int) -> None:
-        self._compact()
-        self._reduced = self._reduced.filter(pl.col("extent") != extent)
+        others = pl.col("extent") != extent
+        self._reduced = self._reduced.filter(others)
+        self._chunks = [chunk.filter(others) for chunk in self._chunks]
 
     def sorted(self) -> pl.DataFrame:
         """All rows in an order that follows from their content."""

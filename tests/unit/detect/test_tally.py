@@ -93,6 +93,18 @@ def test_a_dropped_extent_was_never_counted():
     assert builder.build().to_payloads() == count([good]).to_payloads()
 
 
+def test_a_dropped_ordinal_can_be_used_again():
+    """The next object counts under the ordinal of one that failed, and alone."""
+    builder = TallyBuilder(RULES)
+    for line in (request(NEW_YEAR, "/b", status=404), login(NEW_YEAR)):
+        builder.sink(0)(line.event, line.number, line.text)
+    builder.drop(0)
+    good = request(NEW_YEAR, "/a", status=404)
+    builder.sink(0)(good.event, good.number, good.text)
+
+    assert builder.build().to_payloads() == count([[good]]).to_payloads()
+
+
 def test_only_some_extents_come_back():
     """What an overwritten object contributed is left out when a segment is read."""
     extents = [[request(NEW_YEAR, "/a", status=404)], [request(NEW_YEAR, "/b", status=404)]]

@@ -108,8 +108,8 @@ def scan(source: object, **parameters: Any) -> RunSummary:
     return outcome
 
 
-def rows(url: str, sql: str, **values: object) -> list[tuple[Any, ...]]:
-    """What the database answers to a person who looks at it."""
+def rows(url: str, sql: str, **values: object) -> list[Any]:
+    """What the database answers to a person who looks at it, as tuples."""
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
@@ -122,7 +122,7 @@ def found(url: str, namespace: str = "live") -> dict[str, str]:
     """Address to family of the incidents that people are told of."""
     sql = """SELECT source_ip, family FROM incidents
              WHERE namespace = :namespace AND status IN ('confirmed', 'needs_review')"""
-    return dict((ip, family) for ip, family in rows(url, sql, namespace=namespace))
+    return dict(rows(url, sql, namespace=namespace))
 
 
 CONTENT = (

@@ -70,20 +70,19 @@ def tavily(environ: Callable[..., None]) -> Iterator[TavilyServer]:
 def telegram(environ: Callable[..., None]) -> Iterator[TelegramServer]:
     """A chat that is told."""
     with TelegramServer() as server:
-        environ(
-            TELEGRAM_API_URL=server.url, TELEGRAM_BOT_TOKEN=server.token, TELEGRAM_CHAT_ID=CHAT
-        )
+        environ(TELEGRAM_API_URL=server.url, TELEGRAM_BOT_TOKEN=server.token, TELEGRAM_CHAT_ID=CHAT)
         yield server
 
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many retries as ever, without the wait."""
-    quick = {"retry_delay_seconds": 0.05, "retry_jitter_factor": 0.1}
-    monkeypatch.setattr(pipeline, "triage_suspect", pipeline.triage_suspect.with_options(**quick))
     for module, name in (
+        (pipeline, "triage_suspect"),
         (notify, "deliver_alert"),
         (notify, "deliver_digest"),
         (research, "research_suspect"),
     ):
-        monkeypatch.setattr(module, name, getattr(module, name).with_options(**quick))
+        task = getattr(module, name)
+        quick = task.with_options(retry_delay_seconds=0.05, retry_jitter_factor=0.1)
+        monkeypatch.setattr(module, name, quick)

@@ -1,0 +1,80 @@
+"""A scan that is killed at any moment loses nothing and counts nothing twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import scans
+from tests.conftest import ROOT
+
+SEEDS = (1, 2, 3)
+RUN_SECONDS = 4
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Enough objects and attackers for a moment in every step."""
+    directory = scans.seed_like(tmp_path / "logs")
+    flood = scans.flood("198.51.100.99", 3200).splitlines(keepends=True)
+    files = {f"web/{n:03}.log": "".join(flood[n::60]) for n in range(60)}
+    return scans.write_logs(directory, files | {"web/more.log": scans.attacks(8)})
+
+
+def start(tmp_path):
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.scan", str(tmp_path / "logs")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_record(url):
+    """The run's first row is there: from now on there is something to lose."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if scans.rows(url, "SELECT 1 FROM runs"):
+                return
+        except Exception:  # noqa: BLE001 -- no file, no table, or not yet migrated
+            pass
+        time.sleep(0.01)
+    pytest.fail("the run did not begin within a minute")
+
+
+def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(
+    database, logs, telegram, tmp_path, environ
+):
+    """Kill after kill on one database, then a whole run: it equals an undisturbed one."""
+    undisturbed = f"sqlite:///{tmp_path / 'undisturbed.db'}"
+    environ(MIDDLEWATCH_DATABASE_URL=undisturbed, TELEGRAM_BOT_TOKEN="")
+    scans.scan(logs)
+
+    for seed in SEEDS:
+        url = f"sqlite:///{tmp_path / f'killed-{seed}.db'}"
+        environ(MIDDLEWATCH_DATABASE_URL=url, TELEGRAM_BOT_TOKEN=telegram.token)
+        telegram.messages.clear()
+        process = start(tmp_path)
+        wait_for_record(url)
+        time.sleep(random.Random(seed).uniform(0, RUN_SECONDS))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+        scans.scan(logs)
+        again = scans.scan(logs)
+
+        assert again.is_idle, f"seed {seed}"
+        assert scans.objects(url) == scans.objects(undisturbed), f"seed {seed}"
+        assert scans.contents(url) == scans.contents(undisturbed), f"seed {seed}"
+        assert all(scans.coverages(url))
+        unsent = "SELECT * FROM deliveries WHERE state <> 'sent'"
+        assert scans.rows(url, unsent) == []
+        assert telegram.messages != []

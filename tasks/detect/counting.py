@@ -1,7 +1,7 @@
 """Counting a batch: its objects are read once, and what is counted is committed with them."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
 from itertools import count
@@ -11,7 +11,7 @@ from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
 from tasks.detect.tally import Sink, Tally, TallyBuilder
 from tasks.model.objects import Batch, BatchResult, EventRange, LogObject, ObjectResult
-from tasks.store.ledger import Commit, Ledger, Segment
+from tasks.store.ledger import Ledger, Segment
 
 MAX_UNPARSED_SAMPLES = 10
 
@@ -62,7 +62,9 @@ def commit_batch(
     Raises:
         TransientError: Nothing of it is; counting and committing again is safe.
     """
-    commit = _commit(ledger, counted, run_id, now)
+    commit = ledger.commit(
+        counted.results, partial(_segment_without, counted), run_id=run_id, now=now
+    )
     extents = [e for r in counted.results if r.log_object not in commit.taken for e in r.extents]
     samples = [(e.object_key, sample) for e in extents for sample in e.unparsed]
     return BatchResult(
@@ -82,26 +84,11 @@ def _next_sink(builder: TallyBuilder, numbers: Iterator[int], _is_unfinished: bo
     return builder.sink(next(numbers))
 
 
-def _commit(ledger: Ledger, counted: Counted, run_id: str, now: datetime) -> Commit:
-    """Return the commit of all that is left, with what others have committed in `taken`."""
+def _segment_without(counted: Counted, taken: Collection[LogObject]) -> Segment | None:
     tally = counted.tally
-    taken: frozenset[LogObject] = frozenset()
-    while True:
-        commit = ledger.commit(
-            counted.results, _segment(tally), run_id=run_id, now=now, without=taken
-        )
-        if not commit.taken:
-            return replace(commit, taken=tuple(taken))
-        taken |= set(commit.taken)
-        tally = counted.tally.only(_extents_left(counted.results, taken))
-
-
-def _extents_left(results: Sequence[ObjectResult], taken: Collection[LogObject]) -> list[int]:
-    owners = [r.log_object for r in results for _ in r.extents]
-    return [ordinal for ordinal, owner in enumerate(owners) if owner not in taken]
-
-
-def _segment(tally: Tally) -> Segment | None:
+    if taken:
+        owners = [r.log_object for r in counted.results for _ in r.extents]
+        tally = tally.only([n for n, owner in enumerate(owners) if owner not in taken])
     first, last = tally.first_minute, tally.last_minute
     if first is None or last is None:
         return None

@@ -1,6 +1,6 @@
 """The ledger: which version of which log object is counted, in one transaction with its tally."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -107,32 +107,25 @@ class Ledger:
     def commit(
         self,
         results: Sequence[ObjectResult],
-        segment: Segment | None,
+        segment_without: Callable[[Collection[LogObject]], Segment | None],
         *,
         run_id: str,
         now: datetime,
-        without: Collection[LogObject] = (),
     ) -> Commit:
         """
         Ledger rows, stream positions and the tally are committed together, or nothing is.
 
         Args:
             results: The extents' order over all results is the extent ordinal in the segment.
-            segment: None when nothing was counted.
-            without: Objects whose extents keep their ordinal, but are not committed.
-
-        Returns:
-            With `taken` not empty nothing at all was committed: take those objects out of the
-            segment, and commit again without them.
+            segment_without: Gives the tally without the extents of these objects, which another
+                run was faster with; the others keep their ordinals. None when nothing is left.
         """
-        mine = [r for r in results if r.log_object not in without]
         with transaction(self._engine) as connection:
-            self._claim(connection, mine, run_id, now)
-            taken = self._find_taken(connection, mine)
-            if taken:
-                connection.rollback()
-                return Commit(0, taken, (), ())
-            rows = self._extent_rows(results, without, segment is not None, run_id, now)
+            self._claim(connection, results, run_id, now)
+            taken = self._find_taken(connection, results)
+            mine = [r for r in results if r.log_object not in taken]
+            segment = segment_without(taken)
+            rows = self._extent_rows(results, taken, segment is not None, run_id, now)
             failed = [self._failure_row(r, run_id, now) for r in mine if r.error is not None]
             upsert(connection, log_objects, rows, keep=set())
             upsert(connection, log_objects, failed, keep=set())
@@ -147,7 +140,7 @@ class Ledger:
         ]
         return Commit(
             done=len(mine) - len(failed),
-            taken=(),
+            taken=tuple(taken),
             skipped=tuple(o for state, o in lost if state == "skipped"),
             quarantined=tuple(o for state, o in lost if state == "quarantined"),
         )
@@ -185,7 +178,7 @@ class Ledger:
 
     def _find_taken(
         self, connection: Connection, results: Sequence[ObjectResult]
-    ) -> tuple[LogObject, ...]:
+    ) -> frozenset[LogObject]:
         """Return objects that another run committed since they were planned, also failed ones."""
         ids = [self._object_id(r.log_object) for r in results if r.log_object.stream is None]
         states = select(log_objects.c.id, log_objects.c.state)
@@ -210,7 +203,7 @@ class Ledger:
             place = stored.get(self._stream_row_id(stream), (0, None))
             return place != (stream.offset, stream.unfinished_id)
 
-        return tuple(r.log_object for r in results if is_taken(r.log_object))
+        return frozenset(r.log_object for r in results if is_taken(r.log_object))
 
     def _extent_rows(
         self,

@@ -1,5 +1,6 @@
 """AWS credentials out of a Prefect block; the only place that knows prefect-aws."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from tasks.model.errors import ConfigurationError
@@ -8,9 +9,18 @@ if TYPE_CHECKING:
     from boto3 import Session
 
 
-def session_from_block(name: str) -> "Session":
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who asks, and where."""
+
+    session: "Session"
+    endpoint_url: str | None = None
+    """None: the one of the standard AWS chain."""
+
+
+def account_from_block(name: str) -> Account:
     """
-    A boto3 session with the credentials of the AwsCredentials block *name*.
+    The account that the AwsCredentials block *name* describes.
 
     Raises:
         ConfigurationError: There is no such block.
@@ -24,4 +34,4 @@ def session_from_block(name: str) -> "Session":
             f"There is no AwsCredentials block named '{name}': create it in the Prefect UI under "
             "Blocks, or leave the parameter aws_credentials_block empty."
         ) from None
-    return block.get_boto3_session()
+    return Account(block.get_boto3_session(), block.aws_client_parameters.endpoint_url)

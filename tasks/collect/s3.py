@@ -11,6 +11,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
+from tasks.collect.credentials import Account
 from tasks.collect.pattern import Pattern
 from tasks.collect.source import Ledger, recall
 from tasks.model.errors import ConfigurationError, MiddlewatchError, ObjectError, TransientError
@@ -62,11 +63,9 @@ _LOST_CONNECTION = (
 class Bucket:
     """The objects below a prefix of a bucket."""
 
-    def __init__(
-        self, location: str, pattern: Pattern, session: "boto3.Session | None" = None
-    ) -> None:
+    def __init__(self, location: str, pattern: Pattern, account: Account | None = None) -> None:
         """
-        *location* is `s3://bucket/prefix`; without a *session* the standard AWS chain is asked.
+        *location* is `s3://bucket/prefix`; without an *account* the standard AWS chain is asked.
 
         Raises:
             ConfigurationError: The location names no bucket, or the AWS configuration is wrong.
@@ -79,7 +78,7 @@ class Bucket:
         self._pattern = pattern
         self.uri = f"s3://{self._bucket}"
         try:
-            self._client = _connect(session)
+            self._client = _connect(account)
         except (exceptions.BotoCoreError, ValueError) as error:
             raise self._not_listable(error) from None
 
@@ -173,8 +172,10 @@ class Bucket:
         return ObjectError(f"{name} cannot be read: AWS says {code}; check the object.")
 
 
-def _connect(session: "boto3.Session | None") -> "S3Client":
-    has_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+def _connect(account: Account | None) -> "S3Client":
+    account = account or Account(boto3.Session())
+    environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    has_endpoint = bool(account.endpoint_url or environment)
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
@@ -182,7 +183,7 @@ def _connect(session: "boto3.Session | None") -> "S3Client":
         # stores that are not AWS seldom answer at bucket.host
         s3={"addressing_style": "path" if has_endpoint else "auto"},
     )
-    return (session or boto3.Session()).client("s3", config=config)
+    return account.session.client("s3", config=config, endpoint_url=account.endpoint_url)
 
 
 def _code_of(error: Exception) -> str:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple, Protocol
 
-from tasks.collect.credentials import session_from_block
+from tasks.collect.credentials import account_from_block
 from tasks.collect.pattern import Pattern
 from tasks.model.objects import FileStream, KnownObject, Location, LogObject, Plan
 
@@ -70,7 +70,7 @@ def open_source(location: Location) -> Source:
         from tasks.collect.s3 import Bucket
 
         block = location.aws_credentials_block
-        return Bucket(location.uri, pattern, session_from_block(block) if block else None)
+        return Bucket(location.uri, pattern, account_from_block(block) if block else None)
 
     from tasks.collect.directory import Directory
 

@@ -397,12 +397,10 @@ def _parse(name: str, text: str) -> RuleSet:
         for at, problem in check_selection(rule.selection, signatures):
             document.note(("rules", number, "selection", *at), problem)
     document.refuse()
-    if file is None:
-        raise AssertionError("refused above")
     return RuleSet(
         rules=tuple(_build_rule(entry, signatures) for _, entry in entries),
         signatures=tuple(signatures),
-        incident_gap_seconds=file.incident_gap,
+        incident_gap_seconds=file.incident_gap if file else MIN_INCIDENT_GAP_SECONDS,
         signature_set=SignatureSet(signatures),
     )
 

@@ -108,6 +108,12 @@ def scan(source: object, **parameters: Any) -> RunSummary:
     return outcome
 
 
+def final_state(source: object) -> tuple[str, str]:
+    """How Prefect shows one scan in this process: the name and the message of its state."""
+    state = scan_logs(str(source), return_state=True)
+    return f"{state.type.value} {state.name}", str(state.message)
+
+
 def rows(url: str, sql: str, **values: object) -> list[Any]:
     """What the database answers to a person who looks at it, as tuples."""
     engine = create_engine(url)

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pymysql
 import pytest
 
-from flows.scan import scan_logs
 from tasks.model.runs import RunState
 from tests import scans
 from tests.scans import SQLI, address, attack, attacks, scan
@@ -114,11 +113,11 @@ def test_a_refused_message_stops_no_other_and_is_sent_by_the_next_run(database, 
     refused = PUBLIC[2]
     telegram.when(refused, chat.chat_not_found())
 
-    state = scan_logs(str(logs), return_state=True)
+    state, message = scans.final_state(logs)
 
-    assert state.name == "Incomplete"
-    assert f"The alert for {refused} was not delivered" in state.message
-    assert "check TELEGRAM_CHAT_ID" in state.message
+    assert state == "FAILED Incomplete"
+    assert f"The alert for {refused} was not delivered" in message
+    assert "check TELEGRAM_CHAT_ID" in message
     assert states(database) == dict.fromkeys(PUBLIC, "sent") | {refused: "failed"}
     assert statuses(database) == dict.fromkeys(PUBLIC, "confirmed")
 
@@ -231,10 +230,10 @@ def test_where_the_model_fails_the_rules_answer_and_the_run_says_so(
     bedrock.judge(garbage, model.prose())
     bedrock.judge(throttled, model.throttled())
 
-    state = scan_logs(str(logs_of(tmp_path, *PUBLIC[:4])), return_state=True)
+    state, message = scans.final_state(logs_of(tmp_path, *PUBLIC[:4]))
 
-    assert (state.type.value, state.name) == ("COMPLETED", "Degraded")
-    assert "verdict(s) by the rules analyst" in state.message
+    assert state == "COMPLETED Degraded"
+    assert "verdict(s) by the rules analyst" in message
     judged = {
         ip: (analyst, reason)
         for ip, analyst, reason in scans.rows(
@@ -257,9 +256,9 @@ def test_a_throttled_model_is_asked_again(database, bedrock, tmp_path):
     """429 once: the verdict is the model's, and nothing was degraded."""
     bedrock.judge(PUBLIC[0], model.throttled(), model.true_positive())
 
-    state = scan_logs(str(logs_of(tmp_path, PUBLIC[0])), return_state=True)
+    state, _ = scans.final_state(logs_of(tmp_path, PUBLIC[0]))
 
-    assert state.name == "Completed"
+    assert state == "COMPLETED Completed"
     assert len(bedrock.calls_for(PUBLIC[0])) == 2
 
 
@@ -267,10 +266,10 @@ def test_a_web_that_does_not_answer_costs_research_only(database, tavily, telegr
     """The incident is confirmed and told, and the run is Degraded."""
     tavily.script(web.failed(503))
 
-    state = scan_logs(str(logs_of(tmp_path, PUBLIC[0])), return_state=True)
+    state, message = scans.final_state(logs_of(tmp_path, PUBLIC[0]))
 
-    assert state.name == "Degraded"
-    assert "1 suspect(s) with less research" in state.message
+    assert state == "COMPLETED Degraded"
+    assert "1 suspect(s) with less research" in message
     assert statuses(database) == {PUBLIC[0]: "confirmed"}
     assert len(telegram.messages) == 1
 

@@ -12,8 +12,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterName,
 )
+from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.scan import scan_logs
+from flows.report import escape_markdown
 from tasks.model.objects import Coverage
 from tasks.model.runs import RunState
 from tests import scans
@@ -56,6 +57,14 @@ def test_attackers_are_incidents_and_everybody_else_is_none(url, tmp_path):
     ]
 
 
+def report_of_last_run():
+    """Its markdown."""
+    with get_client(sync_client=True) as client:
+        [latest] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        _, artifacts = history(latest.name)
+        return artifacts["report-live"].data
+
+
 def rows_of(url, table):
     [(count,)] = scans.rows(url, f"SELECT count(*) FROM {table}")
     return count
@@ -85,36 +94,38 @@ def test_a_second_run_says_that_there_is_nothing_new(database, tmp_path):
     logs = scans.seed_like(tmp_path / "logs")
     scan(logs)
 
-    state = scan_logs(str(logs), return_state=True)
+    state, message = scans.final_state(logs)
 
-    assert state.is_completed()
-    assert state.message.startswith("Nothing new: 3 listed = 0 done + 3 unchanged")
+    assert state == "COMPLETED Completed"
+    assert message.startswith("Nothing new: 3 listed = 0 done + 3 unchanged")
 
 
 def test_what_cannot_be_read_is_named_retried_and_stops_nothing_else(database, tmp_path):
-    """A truncated gzip and a symlink to nothing: Incomplete, with the rest done."""
+    """A truncated gzip makes it Incomplete; a FIFO and a symlink to nothing are only listed."""
     logs = scans.seed_like(tmp_path / "logs")
     whole = gzip.compress((scans.attack("198.51.100.77") * 400).encode())
     (logs / "cut.log.gz").write_bytes(whole[: len(whole) // 2])
     (logs / "gone.log").symlink_to(logs / "nowhere")
     os.mkfifo(logs / "fifo")
 
-    state = scan_logs(str(logs), return_state=True)
+    state, message = scans.final_state(logs)
 
-    assert (state.type.value, state.name) == ("FAILED", "Incomplete")
-    assert "6 listed = 3 done + 0 unchanged + 0 quarantined + 3 skipped" in state.message
+    assert state == "FAILED Incomplete"
+    assert "6 listed = 3 done + 0 unchanged + 0 quarantined + 3 skipped" in message
+    _, _, to_retry = message.partition("The next run tries again: ")
+    assert "cut.log.gz" in to_retry
+    assert "gone.log" not in to_retry
+    report = report_of_last_run()
     for key in ("cut.log.gz", "gone.log", "fifo"):
-        assert key in state.message
+        assert f"| {escape_markdown(key)} |" in report
     assert set(scans.found(database)) == {SQLI, TRAVERSAL, PROBER}
     assert all(scans.coverages(database))
 
     (logs / "cut.log.gz").write_bytes(whole)
-    (logs / "gone.log").unlink()
-    (logs / "fifo").unlink()
     mended = scan(logs)
 
     assert mended.state is RunState.DONE
-    assert mended.coverage == Coverage(4, done=1, unchanged=3)
+    assert mended.coverage == Coverage(6, done=1, unchanged=3, skipped=2)
     assert "198.51.100.77" in scans.found(database)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import mysql, sqlite
@@ -16,6 +16,10 @@ from tasks.model.errors import ConfigurationError, PermanentError, TransientErro
 Transaction = Connection
 """What is written through it is committed together, or not at all."""
 
+T = TypeVar("T")
+
+MAX_IN = 900
+"""Old SQLite takes 999 variables in a statement."""
 SQLITE_BUSY_SECONDS = 30
 MYSQL_CONNECT_SECONDS = 5
 MYSQL_ANSWER_SECONDS = 60
@@ -194,3 +198,8 @@ def upsert(
         )
     else:
         connection.execute(insert.on_conflict_do_nothing(index_elements=keys), ordered)
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut *values* so that each part fits into one IN (...)."""
+    return (values[i : i + MAX_IN] for i in range(0, len(values), MAX_IN))

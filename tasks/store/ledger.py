@@ -27,7 +27,7 @@ from tasks.model.objects import (
     SkippedObject,
     digest,
 )
-from tasks.store.engine import transaction, upsert
+from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.tables import file_streams, log_objects, tally_segments
 
 MAX_ATTEMPTS = 5
@@ -73,7 +73,7 @@ class Ledger:
         columns = (log_objects.c.id, log_objects.c.state, log_objects.c.attempts)
         known: dict[tuple[str, str], KnownObject] = {}
         with transaction(self._engine) as connection:
-            for chunk in _chunks(list(ids)):
+            for chunk in chunks(list(ids)):
                 rows = connection.execute(select(*columns).where(log_objects.c.id.in_(chunk)))
                 known |= {ids[row.id]: KnownObject(row.state, row.attempts) for row in rows}
         return known
@@ -318,7 +318,7 @@ class Ledger:
             for r in results
             if r.error is None and r.log_object.stream is not None
         ]
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             failed = select(log_objects.c.id).where(
                 log_objects.c.id.in_(chunk), log_objects.c.state == "skipped"
             )
@@ -401,10 +401,5 @@ def _locked(
     index = "PRIMARY" if column.primary_key else f"ix_{column.table.name}_{column.name}"
     for dialect in ("mysql", "mariadb"):
         query = query.with_hint(column.table, f"FORCE INDEX ({index})", dialect)
-    for chunk in _chunks(values):
+    for chunk in chunks(values):
         yield from connection.execute(query.where(column.in_(chunk)).with_for_update())
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """SQLite takes 32,766 variables in a statement, older ones 999."""
-    return (ids[i : i + 900] for i in range(0, len(ids), 900))

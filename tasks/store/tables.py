@@ -184,6 +184,7 @@ suspect_hours = Table(
     Column("source_ip", String(64), primary_key=True),
     Column("hour", Integer, primary_key=True, autoincrement=False),
     Column("payload", JSON, nullable=False),
+    Index("ix_suspect_hours_hour", "namespace", "hour"),
     **MYSQL,
 )
 """What the rules say of one IP in one hour: recomputed and replaced, never added to."""

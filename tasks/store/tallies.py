@@ -1,11 +1,17 @@
 """Tally segments and what evaluation still owes them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from tasks.store.engine import MAX_IN, chunks
 from tasks.store.tables import log_objects, tally_segments
+
+LOAD_BYTES = 16 * 1024**2
+"""Compressed, of segments that are loaded together; a single one may be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Pending:
 
     segments: Mapping[str, Mapping[int, str]]
     """Segment id to extents (ordinal to object key)."""
-    states: Mapping[tuple[str, str], tuple[int, ...]]
+    states: Mapping[tuple[str, str], Sequence[int]]
     """(Segment id, ledger state) to the extents that were found in that state."""
 
 
@@ -41,11 +47,10 @@ def pending(connection: Connection, namespace: str) -> Pending:
         .order_by(log_objects.c.segment_id, log_objects.c.extent)
     ).all()
     segments: dict[str, dict[int, str]] = {}
-    states: dict[tuple[str, str], tuple[int, ...]] = {}
+    states: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
         segments.setdefault(row.segment_id, {})[row.extent] = row.object_key
-        key = (row.segment_id, row.state)
-        states[key] = (*states.get(key, ()), row.extent)
+        states[row.segment_id, row.state].append(row.extent)
     return Pending(segments, states)
 
 
@@ -53,64 +58,97 @@ def load_pending(
     connection: Connection, namespace: str, wanted: Pending
 ) -> Iterator[StoredSegment]:
     """The pending extents' own counts, also of those that were withdrawn."""
-    for segment_id, objects in wanted.segments.items():
-        yield StoredSegment(segment_id, _payloads(connection, namespace, segment_id), objects)
+    sizes: dict[str, int] = {}
+    for chunk in chunks(list(wanted.segments)):
+        mine = tally_segments.c.segment_id.in_(chunk)
+        sizes |= _sizes(connection, namespace, mine)
+    yield from _load(connection, namespace, sizes, wanted.segments)
 
 
 def load_overlapping(
     connection: Connection, namespace: str, spans: Iterable[tuple[int, int]]
 ) -> Iterator[StoredSegment]:
     """
-    Segments with anything in these minutes, each once, one at a time.
+    Segments with anything in these minutes, each once.
 
     Only extents that count now are wanted of them.
 
     Args:
         spans: Minutes since the epoch, half-open.
     """
-    ids: set[str] = set()
+    sizes: dict[str, int] = {}
     for start, end in spans:
-        overlapping = select(tally_segments.c.segment_id).where(
-            tally_segments.c.namespace == namespace,
-            tally_segments.c.part == 0,
-            tally_segments.c.last_minute >= start,
-            tally_segments.c.first_minute < end,
-        )
-        ids.update(connection.scalars(overlapping))
-    for segment_id in sorted(ids):
-        objects = _counting(connection, segment_id)
-        if objects:
-            payloads = _payloads(connection, namespace, segment_id)
-            yield StoredSegment(segment_id, payloads, objects)
+        overlapping = (tally_segments.c.last_minute >= start, tally_segments.c.first_minute < end)
+        sizes |= _sizes(connection, namespace, *overlapping)
+    counting = _counting(connection, list(sizes))
+    yield from _load(connection, namespace, sizes, counting)
 
 
 def mark_evaluated(connection: Connection, wanted: Pending) -> None:
     """The next evaluation leaves these alone, except what has changed again in the meantime."""
-    for (segment_id, state), extents in wanted.states.items():
-        connection.execute(
-            update(log_objects)
-            .where(
-                log_objects.c.segment_id == segment_id,
-                log_objects.c.state == state,
-                log_objects.c.extent.in_(extents),
+    for (segment_id, state), extents in sorted(wanted.states.items()):
+        for chunk in chunks(extents):
+            connection.execute(
+                update(log_objects)
+                .where(
+                    log_objects.c.segment_id == segment_id,
+                    log_objects.c.state == state,
+                    log_objects.c.extent.in_(chunk),
+                )
+                .values(needs_evaluation=False)
             )
-            .values(needs_evaluation=False)
-        )
 
 
-def _counting(connection: Connection, segment_id: str) -> dict[int, str]:
+def _sizes(connection: Connection, namespace: str, *wanted: ColumnElement[bool]) -> dict[str, int]:
+    """Bytes by segment id."""
+    size = func.sum(func.length(tally_segments.c.payload))
     rows = connection.execute(
-        select(log_objects.c.extent, log_objects.c.object_key).where(
-            log_objects.c.segment_id == segment_id, log_objects.c.state == "done"
+        select(tally_segments.c.segment_id, size)
+        .where(tally_segments.c.namespace == namespace, *wanted)
+        .group_by(tally_segments.c.segment_id)
+    )
+    return {segment_id: int(size) for segment_id, size in rows}
+
+
+def _counting(connection: Connection, segment_ids: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Extents that count now, with their object keys, by segment id."""
+    found: dict[str, dict[int, str]] = defaultdict(dict)
+    columns = (log_objects.c.segment_id, log_objects.c.extent, log_objects.c.object_key)
+    for chunk in chunks(segment_ids):
+        counting = select(*columns).where(
+            log_objects.c.segment_id.in_(chunk), log_objects.c.state == "done"
         )
-    )
-    return {row.extent: row.object_key for row in rows}
+        for segment_id, extent, object_key in connection.execute(counting):
+            found[segment_id][extent] = object_key
+    return found
 
 
-def _payloads(connection: Connection, namespace: str, segment_id: str) -> tuple[bytes, ...]:
-    parts = (
-        select(tally_segments.c.payload)
-        .where(tally_segments.c.namespace == namespace, tally_segments.c.segment_id == segment_id)
-        .order_by(tally_segments.c.part)
-    )
-    return tuple(connection.scalars(parts))
+def _load(
+    connection: Connection,
+    namespace: str,
+    sizes: Mapping[str, int],
+    wanted: Mapping[str, Mapping[int, str]],
+) -> Iterator[StoredSegment]:
+    """Small segments many at a time, large ones one by one: neither time nor memory is wasted."""
+    for group in _groups({s: size for s, size in sorted(sizes.items()) if s in wanted}):
+        parts = connection.execute(
+            select(tally_segments.c.segment_id, tally_segments.c.payload)
+            .where(tally_segments.c.namespace == namespace, tally_segments.c.segment_id.in_(group))
+            .order_by(tally_segments.c.segment_id, tally_segments.c.part)
+        )
+        for segment_id, rows in groupby(parts.all(), key=lambda row: row.segment_id):
+            payloads = tuple(row.payload for row in rows)
+            yield StoredSegment(segment_id, payloads, wanted[segment_id])
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    group: list[str] = []
+    total = 0
+    for segment_id, size in sizes.items():
+        if group and (total + size > LOAD_BYTES or len(group) == MAX_IN):
+            yield group
+            group, total = [], 0
+        group.append(segment_id)
+        total += size
+    if group:
+        yield group

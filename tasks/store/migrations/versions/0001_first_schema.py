@@ -197,6 +197,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("namespace", "source_ip", "hour"),
         **MYSQL,
     )
+    op.create_index("ix_suspect_hours_hour", "suspect_hours", ["namespace", "hour"])
     op.create_table(
         "tally_segments",
         sa.Column("namespace", sa.String(length=64), nullable=False),

@@ -10,7 +10,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.report import incident_rows, render_report
+from flows.report import format_count, incident_rows, render_report
 from tasks.model.runs import Run, RunSummary
 
 
@@ -45,5 +45,5 @@ def publish(summary: RunSummary) -> None:
     create_table_artifact(
         incident_rows(summary),
         key=f"incidents-{summary.namespace}",
-        description=f"{len(summary.incidents)} incidents of {summary.name}",
+        description=f"{format_count(len(summary.incidents), 'incident')} of {summary.name}",
     )

@@ -16,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.history import Progress, publish
 from flows.local_server import is_one_off
+from flows.report import format_count
 from tasks.collect.batches import make_batches
 from tasks.collect.task import find_new_objects
 from tasks.detect.rules import Override, load_rules, with_thresholds
@@ -395,7 +396,10 @@ def _failures_of_coverage(coverage: Coverage, unread: Sequence[SkippedObject]) -
 
 
 def _final_state(summary: RunSummary) -> State[RunSummary]:
-    told = f"{summary.coverage}; {summary.suspects} suspects, {len(summary.incidents)} incidents."
+    told = (
+        f"{summary.coverage}; {format_count(summary.suspects, 'suspect')},"
+        f" {format_count(len(summary.incidents), 'incident')}."
+    )
     if summary.failures:
         left = " ".join(summary.failures)
         message = f"{told} The next run tries again: {left}"

@@ -90,6 +90,16 @@ def incident_rows(run: RunSummary) -> list[dict[str, str | int]]:
     ]
 
 
+def format_count(number: int, noun: str) -> str:
+    """
+    So many of them, in English.
+
+    >>> format_count(1, "incident"), format_count(3800, "line")
+    ('1 incident', '3,800 lines')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def format_size(size_bytes: int) -> str:
     """
     *size_bytes* in the largest fitting unit.
@@ -162,7 +172,7 @@ def escape_markdown(text: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=False,  # noqa: S701 -- not HTML: _show escapes for markdown
         finalize=_show,
@@ -170,3 +180,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["of"] = format_count
+    return environment

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flows.report import format_cost, format_size
+from flows.report import format_cost, format_count, format_size
 from tasks.model.incidents import Incident, Severity, Status
 from tasks.model.runs import RunState, RunSummary
 from tasks.model.text import cut, make_visible
@@ -85,6 +85,8 @@ def _say_what(conclusion: Conclusion) -> str:
 
 def _say_when(incident: Incident) -> str:
     start, end = incident.first_seen, incident.last_seen
+    if start == end:
+        return f"{start:%m-%d %H:%M}"
     if start.date() == end.date():
         return f"{start:%m-%d %H:%M}-{end:%H:%M}"
     return f"{start:%m-%d %H:%M} to {end:%m-%d %H:%M}"
@@ -99,25 +101,27 @@ def _facts(run: RunSummary) -> Table:
     unparsed = f", {run.lines_unparsed:,} not understood" if run.lines_unparsed else ""
     facts.add_row(
         "Read",
-        f"{run.lines:,} lines, {format_size(run.size_bytes)},"
+        f"{format_count(run.lines, 'line')}, {format_size(run.size_bytes)},"
         f" in {run.duration_seconds:,.1f} s{unparsed}",
     )
     facts.add_row(
         "Found",
         "nothing new"
         if run.is_idle
-        else f"{run.suspects:,} suspects, {len(run.incidents):,} incidents, {run.benign:,} cleared",
+        else f"{format_count(run.suspects, 'suspect')},"
+        f" {format_count(len(run.incidents), 'incident')}, {run.benign:,} cleared",
     )
     if run.deliveries:
         told = ", ".join(f"{count:,} {state}" for state, count in sorted(run.deliveries.items()))
         facts.add_row("Told", told)
     facts.add_row(
         "Cost",
-        f"{run.usage.calls:,} model calls, {run.usage.input_tokens:,} tokens in,"
+        f"{format_count(run.usage.calls, 'model call')}, {run.usage.input_tokens:,} tokens in,"
         f" {run.usage.output_tokens:,} out, {format_cost(run.usage.cost_usd)};"
-        f" {run.searches:,} searches",
+        f" {run.searches:,} search{'' if run.searches == 1 else 'es'}",
     )
-    for skipped in (*run.skipped, *run.quarantined)[:5]:
+    for_good = [skipped for skipped in run.skipped if not skipped.is_retried]
+    for skipped in (*for_good, *run.quarantined)[:5]:
         facts.add_row("Not read", _plain(f"{skipped.object_key}: {skipped.reason}", 300))
     for note in run.notes:
         facts.add_row("Off", _plain(note, 300))

@@ -43,7 +43,7 @@ def test_run_ends_with_incidents_coverage_and_cost():
     assert "2001:db8" not in text
     assert "2 listed = 2 done + 0 unchanged + 0 quarantined + 0 skipped" in text
     assert "0 model calls" in text
-    assert "2 suspects, 1 incidents, 1 cleared" in text
+    assert "2 suspects, 1 incident, 1 cleared" in text
 
 
 def test_where_to_look_is_named():
@@ -75,15 +75,19 @@ def test_failures_and_what_was_not_read_are_told():
     run = replace(
         RUN,
         state=RunState.INCOMPLETE,
-        skipped=(SkippedObject("b.log", "1", "permission denied"),),
-        failures=("An alert was not delivered.",),
+        skipped=(
+            SkippedObject("b.log", "1", "not a regular file", is_retried=False),
+            SkippedObject("c.log", "1", "it is cut off"),
+        ),
+        failures=("c.log: it is cut off", "An alert was not delivered."),
         degradations=("Bedrock was down.",),
     )
 
     text = printed(print_run, run)
 
-    for part in ("incomplete", "b.log: permission denied", "An alert was not", "Bedrock was down"):
+    for part in ("incomplete", "b.log: not a regular file", "An alert was not", "Bedrock was down"):
         assert part in text
+    assert text.count("c.log") == 1
 
 
 def test_alert_is_readable():
@@ -121,3 +125,13 @@ def test_severity_has_a_word_not_only_a_colour():
     told = conclusion(severity=Severity.CRITICAL)
 
     assert "critical" in printed(print_run, replace(RUN, conclusions=(told,)))
+
+
+def test_an_incident_of_one_minute_has_one_time():
+    """No range from a minute to itself."""
+    incident = replace(CONCLUSION.incident, last_seen=CONCLUSION.incident.first_seen)
+
+    text = printed(print_run, replace(RUN, conclusions=(replace(CONCLUSION, incident=incident),)))
+
+    assert "02-20 22:12" in text
+    assert "22:12-22:12" not in text

@@ -53,6 +53,10 @@ check: .venv/.installed-tests ## lint, format, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+bench-quality: .venv/.installed-tests ## what the rules find in the labelled corpora of SHARED=DIRECTORY
+	@[[ -d "$(SHARED)" ]] || { echo "Say where the corpora are: make bench-quality SHARED=DIRECTORY"; exit 1; }
+	@$(BIN)/python -m tests.benchmarks.quality "$(SHARED)" $(if $(LIST),--list $(LIST))
+
 lock: .venv/.installed-tests ## compile both requirement files from pyproject.toml anew
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --group dev --constraint requirements.txt --output-file tests/requirements.txt
@@ -72,4 +76,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo server deploy worker test test-unit check lock
+.PHONY: help setup demo server deploy worker test test-unit check bench-quality lock

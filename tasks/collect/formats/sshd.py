@@ -8,9 +8,11 @@ sshd write around it (`authentication failure`, `more authentication failures`,
 A server that takes keys only never writes `Failed`; there an attacker shows in the lines that
 name the user of a connection. A password server writes those too, so they are another action,
 `ssh_connection`, one per connection and user: `Invalid user` and `User ... not allowed` when the
-user has no account that may log in; `Connection closed by authenticating user ... [preauth]` and
-`maximum authentication attempts exceeded` when it has. Rules count the one action or the other,
-never their sum. `Failed none` is how every client asks what it may try, and no attempt.
+user has no account that may log in; `Connection closed by authenticating user ... [preauth]` when
+it has. `maximum authentication attempts exceeded` stands for all the attempts that one connection
+may make (MaxAuthTries, six unless configured), whether they were logged one by one or not: it is
+`ssh_attempts_exceeded`. Rules count one action or another, never a sum in which the same attempt
+is twice. `Failed none` is how every client asks what it may try, and no attempt.
 
 Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c
 """
@@ -28,16 +30,18 @@ _LOGIN = re.compile(
     re.DOTALL,
 )
 _CONNECTIONS = tuple(
-    re.compile(start + rest, re.DOTALL)
-    for start, rest in (
-        (rb"(I(?:nvalid|llegal) user )", rb"(.*) from (\S+?)(?: port \d+)?"),
-        (rb"(User )", rb"(.*) from (\S+) not allowed because .*"),
+    (action, re.compile(pattern, re.DOTALL))
+    for action, pattern in (
+        ("ssh_connection", rb"(I(?:nvalid|llegal) user )(.*) from (\S+?)(?: port \d+)?"),
+        ("ssh_connection", rb"User ()(.*) from (\S+) not allowed because .*"),
         (
-            rb"((?:Connection (?:closed|reset) by|Disconnected from) authenticating user )",
+            "ssh_connection",
+            rb"(?:Connection (?:closed|reset) by|Disconnected from) authenticating user ()"
             rb"(.*) (\S+) port \d+ \[preauth\]",
         ),
         (
-            rb"(error: maximum authentication attempts exceeded for (?!invalid user ))",
+            "ssh_attempts_exceeded",
+            rb"error: maximum authentication attempts exceeded for ((?:invalid user )?)"
             rb"(.*) from (\S+) port \d+.*",
         ),
     )
@@ -66,12 +70,11 @@ def _parse_message(message: bytes, timestamp: int) -> Parsed:
     if login is not None:
         outcome = "success" if login[1] == b"Accepted" else "failure"
         return _make_event(timestamp, login[4], login[3], "ssh_login", outcome, login[2])
-    for pattern in _CONNECTIONS:
+    for action, pattern in _CONNECTIONS:
         connection = pattern.fullmatch(message)
         if connection is not None:
-            invalid = connection[1] if connection[1][:1] == b"I" else None
             return _make_event(
-                timestamp, connection[3], connection[2], "ssh_connection", None, invalid
+                timestamp, connection[3], connection[2], action, None, connection[1] or None
             )
     return ()
 

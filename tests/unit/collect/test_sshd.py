@@ -98,11 +98,6 @@ def test_user_names_that_name_an_address(user):
         ("Connection closed by authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
         ("Connection reset by authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
         ("Disconnected from authenticating user root 192.0.2.7 port 5 [preauth]", "root", False),
-        (
-            "error: maximum authentication attempts exceeded for root from 192.0.2.7 port 5",
-            "root",
-            False,
-        ),
     ],
 )
 def test_connections_without_login(message, user, is_invalid):
@@ -110,6 +105,25 @@ def test_connections_without_login(message, user, is_invalid):
     (event,) = parse(message)
 
     assert (event.event_action, event.event_outcome) == ("ssh_connection", None)
+    assert (event.source_ip, event.user_name) == ("192.0.2.7", user)
+    assert event.is_invalid_user == is_invalid
+
+
+@pytest.mark.parametrize(
+    ("who", "user", "is_invalid"),
+    [
+        ("root", "root", False),
+        ("invalid user oracle", "oracle", True),
+        ("invalid user x from 198.51.100.9 port 1", "x from 198.51.100.9 port 1", True),
+    ],
+)
+@pytest.mark.parametrize("end", ["", " ssh2 [preauth]"])
+def test_attempts_exceeded(who, user, is_invalid, end):
+    """A connection that used up its attempts is an action of its own, so that none counts twice."""
+    message = f"error: maximum authentication attempts exceeded for {who} from 192.0.2.7 port 5"
+    (event,) = parse(message + end)
+
+    assert (event.event_action, event.event_outcome) == ("ssh_attempts_exceeded", None)
     assert (event.source_ip, event.user_name) == ("192.0.2.7", user)
     assert event.is_invalid_user == is_invalid
 
@@ -123,7 +137,6 @@ def test_connections_without_login(message, user, is_invalid):
         "Connection closed by invalid user oracle 192.0.2.7 port 5 [preauth]",
         "Connection closed by 192.0.2.7 port 5 [preauth]",
         "Disconnecting authenticating user root 192.0.2.7 port 5: Too many failures [preauth]",
-        "error: maximum authentication attempts exceeded for invalid user a from 192.0.2.7 port 5",
         "Received disconnect from 192.0.2.7 port 5:11: Bye Bye [preauth]",
         "Server listening on 0.0.0.0 port 22.",
         "",

@@ -9,6 +9,11 @@ class EventCategory(StrEnum):
 
     WEB = "web"
     AUTHENTICATION = "authentication"
+    WEB_ERROR = "web_error"
+    """
+    What a web server's error log says about a request. ECS has no such category; it is one of
+    its own because the access log has that request, too, and rules count requests once.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,16 @@ class Event:
     """
     `ssh_login`: sshd judged a credential. `ssh_connection`: a connection named a user and ended
     without a login, which is all that a server with keys only tells. Count one, never both.
+    `ssh_attempts_exceeded`: one connection made as many attempts as sshd allows, and was cut off.
+    `http_login`: a web server's error log says that it judged a name and password.
     """
     event_outcome: str | None = None
-    """ECS: `success` or `failure` of an `ssh_login`; None for an `ssh_connection`."""
+    """ECS: `success` or `failure` of a login; None for the other actions."""
     user_name: str | None = None
     is_invalid_user: bool = False
-    """sshd said that the account does not exist."""
+    """The server said that the account does not exist."""
+    event_reason: str | None = None
+    """Why the server refused or complained, in its own words, where the format says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from tasks.collect.formats.fields import (
     read_address,
     read_text,
 )
+from tasks.collect.formats.request import split_request, split_target
 from tasks.model.events import Event, EventCategory
 
 # No server leaves a quote in the user name unescaped, so the time is the last [...] before the
@@ -38,8 +39,6 @@ _LINE_WITH_RAW_QUOTES = re.compile(
 _QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
-_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) (.*?)(?: HTTP/\d(?:\.\d)?)?", re.DOTALL)
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 
 
 def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
@@ -59,8 +58,8 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
     timestamp = clock.read_access_time(minute, seconds, offset)
     if timestamp is None:
         return IMPOSSIBLE_TIME
-    method, target = _split_request(request)
-    path, query = _split_target(target)
+    method, target = split_request(request)
+    path, query = split_target(target)
     referrer, agent = _read_referrer_and_agent(rest)
     event = Event(
         timestamp=timestamp,
@@ -97,24 +96,6 @@ def _read_client(first: bytes, second: bytes, user: bytes) -> tuple[str | None, 
 def _read_host(field: bytes) -> str | None:
     host, colon, port = field.rpartition(b":")
     return read_text(host if colon and port.isdigit() else field)
-
-
-def _split_request(request: bytes) -> tuple[str | None, str | None]:
-    """Method and target; the target may hold spaces, and the protocol may be missing."""
-    match = _REQUEST.fullmatch(request)
-    if match is None:
-        return None, read_text(request)
-    return match[1].decode(), read_text(match[2])
-
-
-def _split_target(target: str | None) -> tuple[str | None, str | None]:
-    """Path and query; scheme and host of an absolute target are left out."""
-    if target is None:
-        return None, None
-    if target[:1] != "/" and (authority := _ABSOLUTE.match(target)):
-        target = target[authority.end() :] or "/"
-    path, mark, query = target.partition("?")
-    return path, query if mark else None
 
 
 def _read_referrer_and_agent(rest: bytes) -> tuple[str | None, str | None]:

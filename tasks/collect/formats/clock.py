@@ -1,5 +1,6 @@
 """The time that a log line states, in seconds since the epoch; it never reads the wall clock."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
@@ -10,10 +11,20 @@ _MONTHS = {
     )
 }
 _YEARS = range(1970, 2101)
+_LAST_SECOND = int(datetime(2101, 1, 1, tzinfo=UTC).timestamp())
 _YEARS_BACK = 9
 """February 29 is eight years from the next one around 2100."""
 _DAY_SECONDS = 86_400
 _CACHED_MINUTES = 10_000
+_ACCESS_TIME = re.compile(
+    rb"\[?(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d)(?:\.\d+)? ([+-]\d{4})\]?"
+)
+_ISO_TIME = re.compile(
+    rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d):(\d\d)(?:[.,]\d+)?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
+)
+_EPOCH = re.compile(rb"(\d{1,19})(?:\.\d*)?")
+_EPOCH_UNITS = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
+"""Seconds, milli-, micro- or nanoseconds: as seconds, the smallest of the next is in year 5138."""
 
 
 class ObjectClock:
@@ -48,6 +59,28 @@ class ObjectClock:
         the day covers clocks and zones that differ.
         """
         return self._read(minute, second, self._read_yearless_minute)
+
+    def read_local_time(self, day: bytes, month: bytes, year: bytes, time: bytes) -> int | None:
+        """`6`, `Feb` or `02`, `2026` and `22:10:01`, in the zone of the object."""
+        number = _MONTHS.get(month) or (int(month) if month.isdigit() else 0)
+        minute = b"%b-%02d-%02dT%b" % (year, number, int(day), time[:5])
+        return self.read_iso_time(minute, time[6:8], b"")
+
+    def read_time(self, text: bytes) -> int | None:
+        """
+        A time in any of the spellings that formats with named fields use.
+
+        That is ISO 8601, the one of access logs, and seconds, milli-, micro- or nanoseconds
+        since the epoch.
+        """
+        if match := _ISO_TIME.fullmatch(text):
+            offset = (match[4] or b"").replace(b"UTC", b"Z")
+            return self.read_iso_time(match[1] + b"T" + match[2], match[3], offset)
+        if match := _EPOCH.fullmatch(text):
+            return _epoch_seconds(int(match[1]))
+        if match := _ACCESS_TIME.fullmatch(text):
+            return self.read_access_time(match[1], match[2], match[3])
+        return None
 
     def _read(
         self, text: bytes, second: bytes, read_minute: Callable[[bytes], int | None]
@@ -84,6 +117,11 @@ class ObjectClock:
             if start <= self._latest:
                 return int(start)
         return None
+
+
+def _epoch_seconds(count: int) -> int | None:
+    seconds = next(count // unit for limit, unit in _EPOCH_UNITS if count < limit)
+    return seconds if seconds < _LAST_SECOND else None
 
 
 def _or_none(read_minute: Callable[[bytes], int | None], text: bytes) -> int | None:

@@ -1,15 +1,21 @@
 """
-Syslog lines in files: RFC 3164 without a year, and the ISO 8601 times that rsyslog writes now.
+Syslog lines in files: RFC 3164 without a year, the ISO 8601 times that rsyslog writes now, and
+RFC 5424.
 
-Source: https://www.rfc-editor.org/rfc/rfc3164#section-4.1
+Source: https://www.rfc-editor.org/rfc/rfc3164#section-4.1, https://www.rfc-editor.org/rfc/rfc5424
 """
 
 import re
 
-from tasks.collect.formats.access import parse_access
-from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
-from tasks.collect.formats.sshd import parse_sshd
+from tasks.collect.formats.json_lines import parse_json
+from tasks.collect.formats.programs import (
+    SSHD,
+    is_access_logger,
+    parse_access_message,
+    parse_message,
+)
+from tasks.collect.formats.request import Context
 from tasks.model.events import Unparsed
 
 _LINE = re.compile(
@@ -19,14 +25,22 @@ _LINE = re.compile(
     rb" \S+ (?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?(.*)",
     re.DOTALL,
 )
-_SSHD = frozenset((b"sshd", b"sshd-session", b"sshd-auth"))
-_WEB_SERVERS = frozenset((b"nginx", b"httpd", b"apache", b"apache2"))
+_RFC_5424 = re.compile(
+    rb"(?:<\d{1,3}>)?1 (\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)"
+    rb" \S+ (\S+) \S+ \S+ "
+    rb"(?:-|(?:\[[^\s\]\"=]+(?: [^\s\]\"=]+=\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\")*+\])+)"
+    rb"(?: (?:\xef\xbb\xbf)?(.*))?",
+    re.DOTALL,
+)
+# Others may pass on what a client sent: only these log JSON of their own making.
+_JSON_LOGGERS = frozenset((None, b"nginx", b"caddy", b"traefik", b"haproxy", b"envoy", b"fastly"))
+_JSON_STARTS_WITHIN = 16
 _REPEATS_ANOTHER_LINE = Unparsed(
     "it repeats the line before it, which may be in another object; turn that off in syslogd"
 )
 
 
-def parse_syslog(line: bytes, clock: ObjectClock) -> Parsed | None:
+def parse_syslog(line: bytes, context: Context) -> Parsed | None:
     """
     What a line of sshd, or of a web server that logs to syslog, says; None for other formats.
 
@@ -36,16 +50,39 @@ def parse_syslog(line: bytes, clock: ObjectClock) -> Parsed | None:
     if match is None:
         return None
     minute, second, iso_minute, iso_second, offset, program, message = match.groups()
-    if program in _WEB_SERVERS:
-        return parse_access(message, clock) or ()
+    own = _parse_own_line(program, message, context)
+    if own is not None:
+        return own
     if minute is not None:
-        timestamp = clock.read_yearless_time(minute, second)
+        timestamp = context.clock.read_yearless_time(minute, second)
     else:
-        timestamp = clock.read_iso_time(iso_minute, iso_second, offset or b"")
+        timestamp = context.clock.read_iso_time(iso_minute, iso_second, offset or b"")
     if timestamp is None:
         return IMPOSSIBLE_TIME
-    if program in _SSHD:
-        return parse_sshd(message, timestamp)
-    if message.startswith(b"last message repeated "):
+    if program not in SSHD and message.startswith(b"last message repeated "):
         return _REPEATS_ANOTHER_LINE
-    return ()
+    return parse_message(program, message, timestamp, context)
+
+
+def parse_rfc5424(line: bytes, context: Context) -> Parsed | None:
+    """The same for RFC 5424."""
+    match = _RFC_5424.fullmatch(line)
+    if match is None:
+        return None
+    minute, second, offset, program, message = match.groups()
+    own = _parse_own_line(program, message or b"", context)
+    if own is not None:
+        return own
+    timestamp = context.clock.read_iso_time(minute, second, offset)
+    if timestamp is None:
+        return IMPOSSIBLE_TIME
+    return parse_message(program, message or b"", timestamp, context)
+
+
+def _parse_own_line(program: bytes | None, message: bytes, context: Context) -> Parsed | None:
+    """What a web server says in a line that has a time of its own; None for other messages."""
+    if program in _JSON_LOGGERS:
+        start = message.find(b"{", 0, _JSON_STARTS_WITHIN)
+        if start >= 0 and not message[:start].strip(b" ").removeprefix(b"@cee:").strip(b" "):
+            return parse_json(message[start:], context) or ()
+    return parse_access_message(message, context) if is_access_logger(program) else None

@@ -1,0 +1,59 @@
+"""
+HAProxy's HTTP log format, as the message of a syslog line or alone.
+
+Source: https://docs.haproxy.org/3.0/configuration.html#8.2.3
+"""
+
+import re
+
+from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed, read_text
+from tasks.collect.formats.request import Context, build_request, split_request
+
+# In captured headers and in the request, `"`, `#`, braces and control characters are `#XX`.
+_LINE = re.compile(
+    rb"(?P<source_ip>[0-9A-Fa-f:.]+):\d{1,5} "
+    rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)\.\d{3}\] \S+ \S+/\S+ [-+\d/]+ "
+    rb"(-?\d{1,3}) \+?(\d+) \S+ \S+ \S{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
+    re.DOTALL,
+)
+_ENCODED = re.compile(rb"#([0-9A-F]{2})")
+
+
+def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -> Parsed | None:
+    """
+    The request that *line* logs; None when it is another format.
+
+    Args:
+        line: A log line or the message in it.
+        context: Its clock says what zone a time without an offset is in.
+        timestamp: What the syslog line around it says; preferred, because it may have an offset.
+    """
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    source_ip, day, month, year, time, status, size, request = match.groups()
+    if timestamp is None:
+        timestamp = context.clock.read_local_time(day, month, year, time)
+    if timestamp is None:
+        return IMPOSSIBLE_TIME
+    method, target = (
+        (None, None) if request == b"<BADREQ>" else split_request(_ENCODED.sub(_decode, request))
+    )
+    texts = {
+        "source_ip": source_ip.decode(),
+        "http_request_method": method,
+        "url_original": target,
+        "http_response_status_code": status.decode(),
+        "http_response_body_bytes": read_text(size),
+    }
+    return build_request(texts, context, timestamp)
+
+
+def parse_haproxy_message(message: bytes, context: Context, timestamp: int) -> Parsed:
+    """What HAProxy said to syslog; nothing for connections without a request and for notices."""
+    parsed = parse_haproxy(message, context, timestamp)
+    return () if parsed is None else parsed
+
+
+def _decode(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode())

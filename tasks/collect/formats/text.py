@@ -1,0 +1,128 @@
+"""
+Formats whose whole line is one regular expression with named fields.
+
+In each, what a client writes stands in quotes that the server escapes, or after everything that
+matters, so that no text of a client can pass for another field.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.collect.formats.fields import Parsed, read_text
+from tasks.collect.formats.request import Context, Texts, build_request, split_request
+from tasks.model.events import Unparsed
+
+_QUOTED = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+_ADDRESS = rb"[0-9A-Fa-f:.]+"
+_ACCESS_TIME = rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
+_NO_PEER = Unparsed(
+    "it names no peer, only X-Forwarded-For, which a client can forge; log Envoy's "
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS as JSON"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """Named groups are fields of a request; those that the server escapes are unescaped."""
+
+    pattern: re.Pattern[bytes]
+    adjust: Callable[[dict[str, bytes | None]], Texts]
+
+    def parse(self, line: bytes, context: Context) -> Parsed | None:
+        """The request that *line* logs; nothing for the server's own; None: another format."""
+        match = self.pattern.fullmatch(line)
+        if match is None:
+            return None
+        fields = match.groupdict()
+        if fields.get("source_ip") == b"-":
+            return ()
+        return build_request(self.adjust(fields), context)
+
+
+def read_fields(fields: dict[str, bytes | None]) -> dict[str, str | None]:
+    """Texts of *fields*, with `request` taken apart before it is unescaped, as in Combined."""
+    request = fields.pop("request", None)
+    texts = {name: None if raw is None else read_text(raw) for name, raw in fields.items()}
+    if request is not None:
+        texts["http_request_method"], texts["url_original"] = split_request(request)
+    return texts
+
+
+def _read_load_balancer(fields: dict[str, bytes | None]) -> Texts:
+    """Its request line holds a URL that it made from what the client sent: `GET https://...`."""
+    method, url = split_request(fields.pop("request") or b"")
+    texts = read_fields(fields)
+    if method in (None, "-"):  # `- http://host:80- -`: the request was not understood
+        return texts
+    return {**texts, "http_request_method": method, "url_full": url}
+
+
+def _text_format(
+    *parts: bytes, adjust: Callable[[dict[str, bytes | None]], Texts] = read_fields
+) -> TextFormat:
+    return TextFormat(re.compile(b"".join(parts), re.DOTALL), adjust)
+
+
+ELB = _text_format(
+    rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) \S+ ",
+    rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
+    rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
+    rb'"(?P<request>', _QUOTED, rb')" "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
+    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?',
+    adjust=_read_load_balancer,
+)  # fmt: skip
+"""
+Application and classic load balancers.
+
+Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
+"""
+
+S3 = _text_format(
+    rb"\S+ (?P<url_domain>\S+) \[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
+    rb"(?P<source_ip>", _ADDRESS, rb"|-) (?P<user_name>\S+) \S+ \S+ \S+ ",
+    rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
+    rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",
+    rb'(?:"(?P<http_request_referrer>', _QUOTED, rb')"|-) ',
+    rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-) \S+(?: .*)?',
+)  # fmt: skip
+"""
+Amazon S3 server access logs; the user is an AWS principal and the domain the bucket.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
+"""
+
+NGINX_PROXY_MANAGER = _text_format(
+    rb"\[(?P<timestamp>", _ACCESS_TIME, rb")\] (?:[-A-Z]+ [-0-9.,: ]+ )?",
+    rb"(?P<http_response_status_code>\d{3}) - (?P<http_request_method>\S+) \S+ ",
+    rb'(?P<url_domain>\S+) "(?P<url_original>', _QUOTED, rb')" ',
+    rb"\[Client (?P<source_ip>[^\]\s]+)\] \[Length (?P<http_response_body_bytes>\d+)\] ",
+    rb"\[Gzip [^\]\s]*\] (?:\[Sent-to [^\]\s]*\] )?",
+    rb'"(?P<user_agent_original>', _QUOTED, rb')" "(?P<http_request_referrer>', _QUOTED, rb')"',
+)  # fmt: skip
+"""
+Its `proxy` and `standard` log formats.
+
+Source: https://github.com/NginxProxyManager/nginx-proxy-manager, nginx.conf (log_format)
+"""
+
+HOST_FIRST = _text_format(
+    rb"\[(?P<timestamp>", _ACCESS_TIME, rb")\] (?P<url_domain>\S+) (?P<source_ip>", _ADDRESS,
+    rb') [\d.]+ "(?P<request>', _QUOTED, rb')" (?P<http_response_status_code>\d{3}) ',
+    rb"(?P<http_response_body_bytes>\d+) \d+ (?P<http_request_referrer>\S+) ",
+    rb"(?P<user_agent_original>.*)",
+)  # fmt: skip
+"""`[time] host client seconds "request" status bytes length referrer agent`, met behind nginx."""
+
+ZORAXY = _text_format(
+    rb"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?\[(?P<timestamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.\d+\] ",
+    rb"\[router:[^\]]*\] \[origin:(?P<url_domain>[^\]\s]*)\] \[client: (?P<source_ip>[^\]\s]+)\] ",
+    rb"\[useragent: (?P<user_agent_original>.*)\] (?P<http_request_method>[A-Z-]+) ",
+    rb"(?P<url_original>\S+) (?P<http_response_status_code>\d{3})",
+)  # fmt: skip
+"""Zoraxy, a reverse proxy; its agent is not escaped, so method, path and status are the last."""
+
+
+def refuse_envoy(_line: bytes, _context: Context) -> Parsed:
+    """Envoy's default text format; it is told why it cannot be used."""
+    return _NO_PEER

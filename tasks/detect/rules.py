@@ -7,19 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML, Node
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tasks.detect.selections import (
     FIELDS,
@@ -38,6 +35,7 @@ from tasks.detect.signatures import (
     TextField,
     compile_pattern,
 )
+from tasks.model.document import Document, Entry, EntryModel, read_document
 from tasks.model.errors import ConfigurationError
 from tasks.model.events import Event
 from tasks.model.incidents import Family, Severity
@@ -49,7 +47,6 @@ MAX_DISTINCT_VALUES: Final = 128
 MAX_TIMESPAN_SECONDS: Final = 3600
 MIN_INCIDENT_GAP_SECONDS: Final = 3600
 
-Location = tuple[str | int, ...]
 RuleType = Literal["event_count", "value_count"]
 
 
@@ -147,17 +144,7 @@ def load_rules(path: Path | None = None) -> RuleSet:
             message names every problem with its line and field.
     """
     path = path or SHIPPED_RULES
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        reason = error.strerror
-    except UnicodeDecodeError as error:
-        reason = f"byte {error.start} is not UTF-8"
-    else:
-        return _parse(str(path), text)
-    raise ConfigurationError(
-        f"The rules file {path} cannot be read ({reason}); correct it or name another one."
-    )
+    return _parse(str(path), read_document("rules file", path))
 
 
 def with_thresholds(rules: RuleSet, overrides: Mapping[str, Override]) -> RuleSet:
@@ -230,15 +217,11 @@ Sentence = Annotated[str, Field(min_length=1)]
 Technique = Annotated[str, Field(pattern=r"^T\d{4}(\.\d{3})?$")]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class _SignatureEntry(_Entry):
+class _SignatureEntry(Entry):
     id: Id
     family: Family
     strength: Strength
@@ -248,22 +231,22 @@ class _SignatureEntry(_Entry):
     ignores: tuple[str | dict[TextField, str], ...] = ()
 
 
-class _Repeated(_Entry):
+class _Repeated(Entry):
     line: str
     """`{n}` in it counts from 1."""
     times: Annotated[int, Field(ge=2, le=10_000)]
 
 
-class _Examples(_Entry):
+class _Examples(Entry):
     matches: Annotated[tuple[tuple[str | _Repeated, ...], ...], Field(min_length=1)]
     ignores: Annotated[tuple[tuple[str | _Repeated, ...], ...], Field(min_length=1)]
 
 
-class _Condition(_Entry):
+class _Condition(Entry):
     gte: Annotated[int, Field(ge=1)]
 
 
-class _RuleEntry(_Entry):
+class _RuleEntry(Entry):
     id: Id
     version: Annotated[int, Field(ge=1)]
     title: Sentence
@@ -294,10 +277,10 @@ class _RuleEntry(_Entry):
         return self
 
 
-class _RulesFile(_Entry):
+class _RulesFile(Entry):
     incident_gap: Annotated[int, Field(alias="incident-gap"), BeforeValidator(_parse_gap)] = 3600
-    words: dict[Id, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
-    signatures: list[Any] = []
+    words: dict[Id, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    signatures: list[Any] = Field(default_factory=list)
     rules: Annotated[list[Any], Field(min_length=1)]
 
 
@@ -306,85 +289,10 @@ class _RulesFile(_Entry):
 _WORDS = re.compile(r"<<([a-z0-9-]+)>>")
 _UPPER_CASE = re.compile(r"(?<!\\)[A-Z]")
 
-EntryModel = TypeVar("EntryModel", bound=_Entry)
-
-
-class _Document:
-    """A rules file with the line of everything in it, and what is wrong with it so far."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
-        self.problems: list[tuple[int, str]] = []
-        try:
-            self._root: Node | None = YAML(typ="safe").compose(text)
-            self.content = YAML(typ="safe").load(text)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark
-            reason = f"line {mark.line + 1 if mark else 1}: {error.problem}"
-        except YAMLError as error:
-            reason = str(error).replace("\n", " ")
-        else:
-            return
-        raise ConfigurationError(f"Correct the rules file {name}, it is not YAML: {reason}.")
-
-    def validate(self, model: type[EntryModel], raw: object, at: Location) -> EntryModel | None:
-        """*raw* as *model*, or None with its problems noted."""
-        try:
-            return model.model_validate(raw)
-        except ValidationError as error:
-            for problem in error.errors(include_url=False):
-                message = problem["msg"].removeprefix("Value error, ")
-                self.note((*at, *problem["loc"]), message[:1].lower() + message[1:])
-        return None
-
-    def note(self, at: Location, problem: str) -> None:
-        """Remember *problem* with the line of *at*, or of the nearest that exists around it."""
-        line, names = self._locate(at)
-        self.problems.append((line, f"line {line}, {'.'.join(names)}: {problem}"))
-
-    def refuse(self) -> None:
-        """Raise one ConfigurationError when there are problems."""
-        if self.problems:
-            told = "; ".join(text for _, text in sorted(set(self.problems)))
-            raise ConfigurationError(f"Correct the rules file {self._name}: {told}.")
-
-    def _locate(self, at: Location) -> tuple[int, list[str]]:
-        node, line, names = self._root, 1, []
-        for step in at:
-            key, node = _child(node, step)
-            if key is None:
-                continue
-            line = key.start_mark.line + 1
-            names.append(_name(node, step))
-        if not names or not isinstance(at[-1], int):
-            missing = str(at[-1]) if at else ""
-            if missing and (not names or names[-1] != missing):
-                names.append(missing)
-        return line, names
-
-
-def _child(node: Node | None, step: str | int) -> tuple[Node | None, Node | None]:
-    """The node that says where *step* is, and the node of its content."""
-    if node is None or isinstance(node.value, str):
-        return None, node
-    if isinstance(step, int):
-        found = node.value[step] if step < len(node.value) else None
-        return (None, node) if found is None or isinstance(found, tuple) else (found, found)
-    pairs = (pair for pair in node.value if isinstance(pair, tuple))
-    return next((pair for pair in pairs if pair[0].value == step), (None, node))
-
-
-def _name(node: Node | None, step: str | int) -> str:
-    """How people find entry number *step*: by its id."""
-    if isinstance(step, str):
-        return step
-    _, content = _child(node, "id")
-    return str(content.value) if content is not node and content is not None else f"[{step + 1}]"
-
 
 @lru_cache(maxsize=8)
 def _parse(name: str, text: str) -> RuleSet:
-    document = _Document(name, text)
+    document = Document("rules file", name, text)
     file = document.validate(_RulesFile, document.content, ())
     content = document.content if isinstance(document.content, dict) else {}
     words = file.words if file else {}
@@ -406,7 +314,7 @@ def _parse(name: str, text: str) -> RuleSet:
 
 
 def _entries(
-    document: _Document, model: type[EntryModel], content: Mapping[str, Any], section: str
+    document: Document, model: type[EntryModel], content: Mapping[str, Any], section: str
 ) -> Iterator[tuple[int, EntryModel]]:
     raws = content.get(section)
     seen: set[str] = set()
@@ -421,7 +329,7 @@ def _entries(
 
 
 def _build_pattern(
-    document: _Document,
+    document: Document,
     number: int,
     alternatives: Sequence[str],
     words: Mapping[str, Sequence[str]],

@@ -22,9 +22,20 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 LONG_BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
+def _create_table(name: str, *parts: sa.schema.SchemaItem) -> None:
+    # MySQL commits each of these statements by itself: the next process goes on where one died
+    op.create_table(name, *parts, if_not_exists=True, **MYSQL)
+
+
+def _create_index(name: str, table: str, columns: list[str]) -> None:
+    existing = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}
+    if name not in existing:
+        op.create_index(name, table, columns)
+
+
 def upgrade() -> None:
-    """Create all tables."""
-    op.create_table(
+    """Create all tables, as far as a process that was killed here has not."""
+    _create_table(
         "deliveries",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("namespace", sa.String(length=64), nullable=False),
@@ -41,11 +52,10 @@ def upgrade() -> None:
         sa.Column("updated_at", UTC_DATETIME, nullable=False),
         sa.Column("sent_at", UTC_DATETIME, nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        **MYSQL,
     )
-    op.create_index("ix_deliveries_incident_id", "deliveries", ["incident_id"])
-    op.create_index("ix_deliveries_state", "deliveries", ["namespace", "state"])
-    op.create_table(
+    _create_index("ix_deliveries_incident_id", "deliveries", ["incident_id"])
+    _create_index("ix_deliveries_state", "deliveries", ["namespace", "state"])
+    _create_table(
         "file_streams",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("namespace", sa.String(length=64), nullable=False),
@@ -63,10 +73,9 @@ def upgrade() -> None:
         sa.Column("tail_sha256", sa.String(length=64), nullable=False),
         sa.Column("unfinished_id", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        **MYSQL,
     )
-    op.create_index("ix_file_streams_source", "file_streams", ["namespace", "source_sha256"])
-    op.create_table(
+    _create_index("ix_file_streams_source", "file_streams", ["namespace", "source_sha256"])
+    _create_table(
         "incidents",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("namespace", sa.String(length=64), nullable=False),
@@ -102,12 +111,11 @@ def upgrade() -> None:
         sa.Column("created_at", UTC_DATETIME, nullable=False),
         sa.Column("updated_at", UTC_DATETIME, nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        **MYSQL,
     )
-    op.create_index("ix_incidents_last_seen", "incidents", ["namespace", "last_seen"])
-    op.create_index("ix_incidents_needs_judgement", "incidents", ["namespace", "needs_judgement"])
-    op.create_index("ix_incidents_source_ip", "incidents", ["namespace", "source_ip"])
-    op.create_table(
+    _create_index("ix_incidents_last_seen", "incidents", ["namespace", "last_seen"])
+    _create_index("ix_incidents_needs_judgement", "incidents", ["namespace", "needs_judgement"])
+    _create_index("ix_incidents_source_ip", "incidents", ["namespace", "source_ip"])
+    _create_table(
         "log_objects",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("namespace", sa.String(length=64), nullable=False),
@@ -131,24 +139,22 @@ def upgrade() -> None:
         sa.Column("superseded_by", sa.String(length=64), nullable=True),
         sa.Column("needs_evaluation", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        **MYSQL,
     )
-    op.create_index("ix_log_objects_key_sha256", "log_objects", ["key_sha256"])
-    op.create_index(
+    _create_index("ix_log_objects_key_sha256", "log_objects", ["key_sha256"])
+    _create_index(
         "ix_log_objects_needs_evaluation", "log_objects", ["namespace", "needs_evaluation"]
     )
-    op.create_index("ix_log_objects_segment_id", "log_objects", ["segment_id"])
-    op.create_index("ix_log_objects_state", "log_objects", ["namespace", "state"])
-    op.create_table(
+    _create_index("ix_log_objects_segment_id", "log_objects", ["segment_id"])
+    _create_index("ix_log_objects_state", "log_objects", ["namespace", "state"])
+    _create_table(
         "namespaces",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("parameters", sa.JSON(), nullable=False),
         sa.Column("created_at", UTC_DATETIME, nullable=False),
         sa.PrimaryKeyConstraint("name"),
-        **MYSQL,
     )
-    op.create_table(
+    _create_table(
         "runs",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("flow_run_id", sa.String(length=36), nullable=True),
@@ -176,29 +182,26 @@ def upgrade() -> None:
         sa.Column("llm_cost_usd", sa.Numeric(precision=12, scale=6), nullable=False),
         sa.Column("error", LONG_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        **MYSQL,
     )
-    op.create_index("ix_runs_namespace_started_at", "runs", ["namespace", "started_at"])
-    op.create_table(
+    _create_index("ix_runs_namespace_started_at", "runs", ["namespace", "started_at"])
+    _create_table(
         "searches",
         sa.Column("query_sha256", sa.String(length=64), nullable=False),
         sa.Column("query", sa.Text(), nullable=False),
         sa.Column("results", sa.JSON(), nullable=False),
         sa.Column("searched_at", UTC_DATETIME, nullable=False),
         sa.PrimaryKeyConstraint("query_sha256"),
-        **MYSQL,
     )
-    op.create_table(
+    _create_table(
         "suspect_hours",
         sa.Column("namespace", sa.String(length=64), nullable=False),
         sa.Column("source_ip", sa.String(length=64), nullable=False),
         sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("namespace", "source_ip", "hour"),
-        **MYSQL,
     )
-    op.create_index("ix_suspect_hours_hour", "suspect_hours", ["namespace", "hour"])
-    op.create_table(
+    _create_index("ix_suspect_hours_hour", "suspect_hours", ["namespace", "hour"])
+    _create_table(
         "tally_segments",
         sa.Column("namespace", sa.String(length=64), nullable=False),
         sa.Column("segment_id", sa.String(length=64), nullable=False),
@@ -208,8 +211,7 @@ def upgrade() -> None:
         sa.Column("payload", LONG_BLOB, nullable=False),
         sa.Column("recorded_at", UTC_DATETIME, nullable=False),
         sa.PrimaryKeyConstraint("namespace", "segment_id", "part"),
-        **MYSQL,
     )
-    op.create_index(
+    _create_index(
         "ix_tally_segments_minutes", "tally_segments", ["namespace", "last_minute", "first_minute"]
     )

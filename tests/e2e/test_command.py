@@ -5,6 +5,7 @@ import logging
 import sys
 
 import pytest
+import requests
 import typer
 from prefect.logging.handlers import PrefectConsoleHandler
 
@@ -90,6 +91,18 @@ def test_no_credentials_for_a_bucket(run, moto_s3, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     check(run("s3://acme-logs/"), 2, "s3://acme-logs", "there are no AWS credentials")
+
+
+def test_credentials_that_aws_refuses(run, moto_s3, moto_server):
+    """For the user to renew, so 2; the secret key is not shown."""
+    requests.post(f"{moto_server}/moto-api/reset-auth", data=b"0", timeout=10)
+    try:
+        ended = run("s3://acme-logs/")
+    finally:
+        requests.post(f"{moto_server}/moto-api/reset-auth", data=b"inf", timeout=10)
+
+    check(ended, 2, "s3://acme-logs", "refuses the credentials")
+    assert "wJalrXUtnFEMI" not in ended[2]
 
 
 def test_a_database_that_nobody_serves(run, environ, tmp_path):

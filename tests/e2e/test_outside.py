@@ -130,6 +130,23 @@ def test_a_refused_message_stops_no_other_and_is_sent_by_the_next_run(database, 
     assert states(database) == dict.fromkeys(PUBLIC, "sent")
 
 
+def test_a_chat_that_is_down_for_a_whole_run_is_told_by_the_next_one(database, telegram, tmp_path):
+    """502 for every attempt: four of them, Incomplete, and nothing is judged again for it."""
+    logs = logs_of(tmp_path, PUBLIC[0])
+    telegram.always(chat.bad_gateway())
+
+    state, message = scans.final_state(logs)
+    attempts = len(telegram.requests)
+    telegram.always(chat.ok())
+    second = scan(logs)
+
+    assert state == "FAILED Incomplete"
+    assert "it is sent later" in message
+    assert attempts == 4
+    assert (second.suspects, second.deliveries) == (0, {"sent": 1})
+    assert [PUBLIC[0] in m.text for m in telegram.messages] == [True]
+
+
 def test_a_chat_that_is_off_is_said_and_keeps_nothing_back(database, tmp_path, environ, telegram):
     """Alerts that arose while nobody was to be told are not sent for days afterwards."""
     environ(TELEGRAM_BOT_TOKEN="")

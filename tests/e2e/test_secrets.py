@@ -1,6 +1,7 @@
 """No secret of the environment gets anywhere but to the service that it is for."""
 
 import logging
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.servers import tavily as web
 from tests.servers import telegram as chat
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+CHATTY = ("urllib3.connectionpool", "botocore.auth", "botocore.endpoint", "httpx", "sqlalchemy")
+"""What libraries log of a call is all in the log of who asks for it."""
 PUBLIC = [f"45.89.23.{n}" for n in range(1, 5)]
 
 
@@ -36,8 +39,9 @@ def everything_in(url):
 def test_secrets_are_nowhere_when_everything_fails(
     mariadb_database, bedrock, tavily, telegram, moto_s3, tmp_path, caplog, capfd, environ
 ):
-    """Logs at DEBUG, stdout, stderr, all of Prefect's database and files, all of ours."""
-    caplog.set_level(logging.DEBUG)
+    """Libraries' logs at DEBUG, stdout, stderr, all of Prefect's database and files, all of ours."""
+    for chatty in CHATTY:
+        caplog.set_level(logging.DEBUG, logger=chatty)
     environ(**bedrock.environment)
     secrets = {
         telegram.token,
@@ -47,6 +51,7 @@ def test_secrets_are_nowhere_when_everything_fails(
         mysql.PASSWORD,
         quote(mysql.PASSWORD, safe=""),
         mariadb_database,
+        mariadb_database.partition("//")[2],
     }
     bedrock.judge(PUBLIC[0], model.access_denied())
     bedrock.judge(PUBLIC[1], model.hung_up())
@@ -58,7 +63,8 @@ def test_secrets_are_nowhere_when_everything_fails(
 
     state = scan_logs(str(logs), return_state=True)
     scan_logs("s3://no-such-bucket", return_state=True)
-    environ(MIDDLEWATCH_DATABASE_URL=mariadb_database.replace(":3", ":1", 1) + "_gone")
+    nobody = re.sub(r":\d+/", ":1/", mariadb_database)
+    environ(MIDDLEWATCH_DATABASE_URL=nobody)
     scan_logs(str(logs), return_state=True)
 
     assert state.name == "Incomplete"
@@ -73,6 +79,7 @@ def test_secrets_are_nowhere_when_everything_fails(
     for path in Path(PREFECT_HOME.name).rglob("*"):
         if path.is_file():
             seen[str(path)] = path.read_bytes().decode("utf-8", "replace")
+    assert {*CHATTY[:3]} <= {record.name for record in caplog.records}
     assert PUBLIC[0] in seen["our database"]
     assert str(state.message)[:40] in seen["Prefect's database"]
     leaks = [

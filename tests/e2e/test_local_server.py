@@ -41,7 +41,7 @@ def start(home: Path, *, stay: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN.format(stay=stay)],
         cwd=ROOT,
-        env=os.environ
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         | {"PREFECT_HOME": str(home), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -37,7 +37,6 @@ MYSQL_CONFIGURATION = {
 }
 
 
-@cache
 def engine_for(url: str) -> Engine:
     """
     The one engine of this process for *url*.
@@ -46,24 +45,11 @@ def engine_for(url: str) -> Engine:
         ConfigurationError: The URL is not one of a supported database.
     """
     parsed = _parse(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite_engine(parsed)
-    return create_engine(
-        parsed,
-        hide_parameters=True,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        pool_size=10,
-        max_overflow=20,
-        connect_args={
-            "charset": "utf8mb4",
-            "connect_timeout": MYSQL_CONNECT_SECONDS,
-            "read_timeout": MYSQL_ANSWER_SECONDS,
-            "write_timeout": MYSQL_ANSWER_SECONDS,
-            "init_command": "SET time_zone='+00:00'",
-        },
-    )
+    if parsed.get_backend_name() != "sqlite":
+        return _mysql_engine(parsed)
+    if parsed.database and parsed.database != ":memory:":
+        parsed = parsed.set(database=str(Path(parsed.database).absolute()))
+    return _sqlite_engine(parsed)
 
 
 def _parse(url: str) -> URL:
@@ -84,6 +70,27 @@ def _parse(url: str) -> URL:
     return parsed
 
 
+@cache
+def _mysql_engine(url: URL) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": MYSQL_CONNECT_SECONDS,
+            "read_timeout": MYSQL_ANSWER_SECONDS,
+            "write_timeout": MYSQL_ANSWER_SECONDS,
+            "init_command": "SET time_zone='+00:00'",
+        },
+    )
+
+
+@cache
 def _sqlite_engine(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         folder = Path(url.database).parent

@@ -1,5 +1,6 @@
 """The schema is brought to the newest revision, once per process and database."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -22,10 +23,15 @@ def open_database(url: str) -> Engine:
         TransientError: It cannot be reached.
     """
     engine = engine_for(url)
+    _bring_up_to_date(engine)
+    return engine
+
+
+@cache
+def _bring_up_to_date(engine: Engine) -> None:
     if _revision(engine) != _head():
         with database_lock(engine, "migration"):
             _upgrade(engine)
-    return engine
 
 
 def _config() -> Config:

@@ -99,16 +99,16 @@ class World:
             old.unlink()
         self.files[number], self.written[number] = text[end:], 0
 
-    def put(self, number: int, lines: int) -> None:
-        """An object holds so many of its first lines; the version before is gone."""
-        text = b"".join(self.objects[number].splitlines(keepends=True)[:lines])
-        self.shelf.objects[f"{number}.log"] = text
+    def put(self, number: int, start: int, count: int) -> None:
+        """An object holds any lines, also those of others; the version before is gone."""
+        lines = b"".join(self.files + self.objects).splitlines(keepends=True)
+        self.shelf.objects[f"{number}.log"] = b"".join(lines[start : start + count])
 
     def finish(self) -> None:
         for number, text in enumerate(self.files):
             self.append(number, len(text))
-        for number in range(len(self.objects)):
-            self.put(number, 10**6)
+        for number, text in enumerate(self.objects):
+            self.shelf.objects[f"{number}.log"] = text
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def live(lines: list[bytes], deal: list[int], story: list, url: str | None) -> l
             if what == "append":
                 world.append(number, size)
             elif what == "put":
-                world.put(number, size // 80)
+                world.put(number, size % 30, size // 40)
             else:
                 world.rotate(number, is_compressed=what == "compress")
             if then != "wait":

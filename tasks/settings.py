@@ -44,6 +44,18 @@ class Settings(BaseSettings):
         str, Field(description="IANA zone of syslog times that name none.", examples=["Europe/Rome"])
     ] = "UTC"
 
+    max_object_bytes: Annotated[
+        int,
+        Field(ge=1, description="Bytes of one object, decompressed; a larger one is quarantined."),
+    ] = 64 * 1024**3
+    max_compression_ratio: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Decompressed bytes per stored byte, from 64 MiB on; above: quarantined.",
+        ),
+    ] = 250
+
     analyst: Annotated[
         AnalystName, Field(description="Who judges: bedrock, or rules (no model, no network).")
     ] = AnalystName.BEDROCK

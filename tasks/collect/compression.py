@@ -5,11 +5,12 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import zstandard
 
-from tasks.model.errors import ObjectError
+from tasks.model.errors import ObjectError, OversizedError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -36,10 +37,24 @@ class _Chunks(Protocol):
     def read1(self, size: int, /) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may come out of one stored object before it counts as a bomb."""
+
+    max_bytes: int = 1 << 62
+    """Decompressed."""
+    max_ratio: int = 1 << 62
+    """Decompressed bytes per stored byte; not asked below RATIO_FROM_BYTES."""
+
+
+RATIO_FROM_BYTES = 64 * 1024 * 1024
+"""What decompresses to less than this harms nobody, whatever its ratio."""
+
+
 class Content:
     """The decompressed bytes of one stored object, forward only."""
 
-    def __init__(self, stored: BinaryIO, name: str) -> None:
+    def __init__(self, stored: BinaryIO, name: str, limits: Limits | None = None) -> None:
         """
         Find out what the bytes of *stored* are; *name* is for messages.
 
@@ -51,6 +66,8 @@ class Content:
         if kind not in _OPENERS:
             raise ObjectError(f"{name} is {kind}; store it as plain text, gzip, zstd or bz2.")
         self._name = name
+        self._limits = limits or Limits()
+        self._given = 0
         self._raw = _Rejoined(start, stored)
         self._stream = _OPENERS[kind](self._raw)
         self.kind = kind
@@ -62,15 +79,34 @@ class Content:
 
         Raises:
             ObjectError: The compressed data is cut off or damaged.
+            OversizedError: It is more than the limits allow.
         """
         try:
-            return self._stream.read1(size)
+            data = self._stream.read1(size)
         except _BROKEN as error:
             raise self._broken(error) from error
         except OSError as error:
             if self.kind == "bz2" and error.errno is None:  # how bz2 says that data is damaged
                 raise self._broken(error) from error
             raise
+        self._given += len(data)
+        self._check_limits()
+        return data
+
+    def _check_limits(self) -> None:
+        limits, given = self._limits, self._given
+        if given > limits.max_bytes:
+            raise OversizedError(
+                f"{self._name} holds more than {limits.max_bytes:,} bytes: see what it is, raise "
+                "MIDDLEWATCH_MAX_OBJECT_BYTES if it is a log, and take it out of quarantine."
+            )
+        is_bomb = given > max(RATIO_FROM_BYTES, limits.max_ratio * self._raw.consumed)
+        if self.kind != "plain" and is_bomb:
+            raise OversizedError(
+                f"{self._name} decompresses to more than {limits.max_ratio:,} times its size: see "
+                "what it is, raise MIDDLEWATCH_MAX_COMPRESSION_RATIO if it is a log, and take it "
+                "out of quarantine."
+            )
 
     def read_fully(self, size: int) -> bytes:
         """*size* bytes, or what there is before the end."""
@@ -116,6 +152,8 @@ class _Rejoined(io.RawIOBase):
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self._start = start
         self._rest = rest
+        self.consumed = 0
+        """Stored bytes that were asked for; the buffer of a decompressor may be ahead of it."""
 
     def readable(self) -> bool:
         return True
@@ -125,6 +163,7 @@ class _Rejoined(io.RawIOBase):
         data = self._start[: len(view)] or self._rest.read(len(view))
         self._start = self._start[len(data) :]
         view[: len(data)] = data
+        self.consumed += len(data)
         return len(data)
 
     def read1(self, size: int, /) -> bytes:

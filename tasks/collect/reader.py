@@ -6,13 +6,13 @@ from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from math import ceil
 
-from tasks.collect.compression import Content
+from tasks.collect.compression import Content, Limits
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import LineParser
 from tasks.collect.lines import MAX_LINE_BYTES, LineReader
 from tasks.collect.source import Source
 from tasks.collect.streams import HEAD_BYTES, digest_bytes, extent_version, first_line
-from tasks.model.errors import ObjectError
+from tasks.model.errors import ObjectError, OversizedError
 from tasks.model.events import Event, Unparsed
 from tasks.model.objects import (
     EventRange,
@@ -40,6 +40,7 @@ def read_extents(
     zone: tzinfo,
     sink_for: SinkFor,
     event_range: EventRange | None = None,
+    limits: Limits | None = None,
 ) -> ObjectResult:
     """
     Read what is new in *log_object*, with every event in the sink of its extent.
@@ -53,17 +54,19 @@ def read_extents(
         zone: Of syslog times that name none.
         sink_for: Asked once per extent, for the complete lines first.
         event_range: None for all events. Lines count as read in any case.
+        limits: What is larger stops being read there; None for none.
 
     Raises:
         TransientError: The source cannot be read now.
     """
     try:
         with source.open(log_object) as stored:
-            content = Content(stored, f"'{log_object.object_key}'")
+            content = Content(stored, f"'{log_object.object_key}'", limits)
             reading = _Reading(log_object, zone, sink_for, event_range)
             return reading.read(content)
     except ObjectError as error:
-        return ObjectResult(log_object, error=str(error))
+        is_final = isinstance(error, OversizedError)
+        return ObjectResult(log_object, error=str(error), is_final=is_final)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         message = f"'{log_object.object_key}' could not be read ({reason}): check its file system."

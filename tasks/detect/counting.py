@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from functools import partial
 from itertools import count
 
+from tasks.collect.compression import Limits
 from tasks.collect.reader import read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
@@ -31,6 +32,7 @@ def count_batch(
     rules: RuleSet,
     zone: tzinfo,
     event_range: EventRange | None = None,
+    limits: Limits | None = None,
 ) -> Counted:
     """
     What every source IP did in these objects; of one that cannot be read, nothing is counted.
@@ -44,7 +46,7 @@ def count_batch(
     for log_object in batch.objects:
         numbers = count(extent)
         sink_for = partial(_next_sink, builder, numbers)
-        result = read_extents(source, log_object, zone, sink_for, event_range)
+        result = read_extents(source, log_object, zone, sink_for, event_range, limits)
         if result.error is not None:
             for dropped in range(extent, next(numbers)):
                 builder.drop(dropped)

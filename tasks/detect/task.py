@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from tasks import retry
+from tasks.collect.compression import Limits
 from tasks.collect.source import open_source
 from tasks.detect.allowlist import Allowlist, AllowlistEntry
 from tasks.detect.counting import commit_batch, count_batch
@@ -52,8 +53,9 @@ def tally_batch(
     source = open_source(location)
     rules = load_rules(settings().rules_file)
     zone = ZoneInfo(settings().syslog_timezone)
+    limits = Limits(settings().max_object_bytes, settings().max_compression_ratio)
     with _readers:
-        counted = count_batch(source, batch, rules, zone, event_range)
+        counted = count_batch(source, batch, rules, zone, event_range, limits)
     ledger = Ledger(open_database(settings().database_url.get_secret_value()), run.namespace)
     result = commit_batch(ledger, batch, counted, run.id, datetime.now(UTC))
     get_run_logger().info(

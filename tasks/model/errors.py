@@ -5,7 +5,8 @@ What can go wrong, by what the caller should do about it.
     |-- TransientError          the same call may succeed later: Prefect retries it
     `-- PermanentError          the same call will fail again: never retried
         |-- ConfigurationError  the user has to change something: exit code 2
-        `-- ObjectError         one log object cannot be read: it is set aside, the others go on
+        `-- ObjectError         one log object cannot be read now: the others go on
+            `-- OversizedError  it is more than may be read: it is set aside at once
 
 Every message is one sentence that names what, where and what to do, and holds no secret.
 """
@@ -45,3 +46,7 @@ class ConfigurationError(PermanentError):
 
 class ObjectError(PermanentError):
     """One log object cannot be read in this run; a later run tries it again."""
+
+
+class OversizedError(ObjectError):
+    """One log object is more than may be read of one; trying again as it is changes nothing."""

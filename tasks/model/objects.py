@@ -95,6 +95,21 @@ class KnownObject:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedObject:
+    """An object version that was set aside, as the ledger has it."""
+
+    namespace: str
+    source: str
+    object_key: str
+    version: str
+    size_bytes: int
+    """As stored."""
+    reason: str
+    attempts: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SkippedObject:
     """A listed object that is not read in this run, and why."""
 
@@ -186,6 +201,8 @@ class ObjectResult:
     stream: FileStream | None = None
     error: str | None = None
     """One sentence; the object counts as skipped in this run and is tried again."""
+    is_final: bool = False
+    """With *error*: trying again changes nothing, so the object is set aside at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ class Ledger:
             "object_key": log_object.object_key,
             "version": log_object.version,
             "size": log_object.size_bytes,
-            "state": "quarantined" if attempts >= MAX_ATTEMPTS else "skipped",
+            "state": "quarantined" if result.is_final or attempts >= MAX_ATTEMPTS else "skipped",
             "reason": result.error,
             "attempts": attempts,
         }

@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 import zstandard
 
-from tasks.collect.compression import Content
-from tasks.model.errors import ObjectError
+from tasks.collect.compression import RATIO_FROM_BYTES, Content, Limits
+from tasks.model.errors import ObjectError, OversizedError
 
 DATA = b"".join(b"line %06d of some log, with some text\n" % i for i in range(20_000))
 HALF = len(DATA) // 2
@@ -111,3 +111,33 @@ def test_skip(kind, size):
     content.skip(size)
 
     assert content.read_fully(50) == DATA[size : size + 50]
+
+
+def read_limited(stored: bytes, **limits: int) -> int:
+    content = Content(io.BytesIO(stored), "'access.log'", Limits(**limits))
+    return sum(map(len, iter(lambda: content.read(65_536), b"")))
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_too_many_bytes(kind):
+    """Reading stops at the configured size, whatever the compression, and the message says so."""
+    assert read_limited(PACKED[kind], max_bytes=len(DATA)) == len(DATA)
+    with pytest.raises(OversizedError, match="MIDDLEWATCH_MAX_OBJECT_BYTES"):
+        read_limited(PACKED[kind], max_bytes=len(DATA) - 1)
+
+
+@pytest.mark.parametrize(
+    "compress", [gzip.compress, zstandard.compress, bz2.compress], ids=["gzip", "zstd", "bz2"]
+)
+def test_bomb(compress):
+    """What grows beyond the configured ratio is given up long before its end."""
+    bomb = compress(bytes(RATIO_FROM_BYTES)) * 8
+    content = Content(io.BytesIO(bomb), "'bomb'", Limits(max_ratio=250))
+
+    with pytest.raises(OversizedError, match="MIDDLEWATCH_MAX_COMPRESSION_RATIO"):
+        content.skip(4 * RATIO_FROM_BYTES)
+
+
+def test_small_bomb():
+    """Well compressed is no bomb below the size that harms anybody."""
+    assert read_limited(gzip.compress(bytes(1 << 20)), max_ratio=2) == 1 << 20

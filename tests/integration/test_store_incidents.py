@@ -1,0 +1,195 @@
+"""The life of an incident in the database: found, judged, changed, closed."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from tasks.model.incidents import Family, Severity, Status, Suspect
+from tasks.model.verdicts import Judged, VerdictKind
+from tasks.store.engine import transaction
+from tasks.store.incidents import (
+    close_incident,
+    load_conclusions,
+    load_incident,
+    prepare_alert,
+    record_conclusion,
+    stored_incidents,
+    waiting_suspects,
+    write_evidence,
+)
+from tasks.store.tables import incidents
+from tests.conclusions import CONCLUSION, FINDING, INCIDENT, VERDICT
+
+NOW = INCIDENT.last_seen + timedelta(hours=1)
+SUSPECT = Suspect(INCIDENT.id, INCIDENT.source_ip, INCIDENT.family, INCIDENT.severity)
+
+
+def find(engine, incident=INCIDENT) -> None:
+    """The rules say this of the incident."""
+    with transaction(engine) as connection:
+        write_evidence(connection, [incident], "run", NOW)
+
+
+def judged(**verdict) -> Judged:
+    judgement = replace(CONCLUSION.judgement, verdict=VERDICT.model_copy(update=verdict))
+    return Judged(SUSPECT, judgement, CONCLUSION.research)
+
+
+def waits(engine) -> bool:
+    return [s.incident_id for s in waiting_suspects(engine, "live")] == [INCIDENT.id]
+
+
+def row_of(engine):
+    with transaction(engine) as connection:
+        return connection.execute(select(incidents).where(incidents.c.id == INCIDENT.id)).one()
+
+
+def louder(times: int):
+    """The incident with so many times the requests."""
+    activity = INCIDENT.activity
+    return replace(
+        INCIDENT, activity=replace(activity, request_count=activity.request_count * times)
+    )
+
+
+def test_what_the_rules_say_comes_back_as_it_was(engine):
+    """Findings, evidence and activity survive the database; the verdict's influence is not theirs."""
+    find(engine)
+
+    found = load_incident(engine, INCIDENT.id)
+    assert found == replace(INCIDENT, status=Status.SUSPECTED)
+    assert waiting_suspects(engine, "live") == [SUSPECT]
+    assert waiting_suspects(engine, "other") == []
+
+
+def test_a_verdict_ends_the_waiting_and_is_on_record_once(engine):
+    """Writing it twice is writing it once."""
+    find(engine)
+
+    for _ in range(2):
+        conclusion = record_conclusion(engine, judged(), NOW)
+
+        assert conclusion.incident.status is Status.CONFIRMED
+        assert not waits(engine)
+        row = row_of(engine)
+        assert (row.status, row.attack_type) == ("confirmed", VERDICT.probable_attack_type)
+        assert row.verdict == VERDICT.model_dump(mode="json")
+        assert row.updated_at == NOW
+    assert load_conclusions(engine, [judged()]) == [conclusion]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        louder(10),
+        replace(INCIDENT, findings=(replace(FINDING, severity=Severity.CRITICAL),)),
+        replace(INCIDENT, findings=(FINDING, replace(FINDING, family=Family.SCANNER))),
+    ],
+    ids=["ten times the volume", "a higher severity", "a new family"],
+)
+def test_evidence_that_changed_in_kind_waits_for_the_analyst_again(engine, changed):
+    """It keeps its verdict and its status until it is judged anew."""
+    find(engine)
+    record_conclusion(engine, judged(), NOW)
+    severity = max(changed.findings, key=lambda f: f.severity.rank).severity
+
+    find(engine, replace(changed, severity=severity))
+
+    assert waits(engine)
+    assert row_of(engine).status == "confirmed"
+    assert prepare_alert(engine, judged()) is not None
+    record_conclusion(engine, judged(), NOW)
+    assert not waits(engine)
+    find(engine, replace(changed, severity=severity))
+    assert not waits(engine)
+
+
+def test_more_of_the_same_does_not_wait_again(engine):
+    """Nine times the volume is recorded, and nobody is asked."""
+    find(engine)
+    record_conclusion(engine, judged(), NOW)
+
+    find(engine, louder(9))
+
+    assert not waits(engine)
+    assert load_incident(engine, INCIDENT.id).activity.request_count == 9 * 37
+
+
+def test_what_waits_goes_on_waiting(engine):
+    """Evidence that shrinks again before anybody judged it is still judged."""
+    find(engine)
+    record_conclusion(engine, judged(), NOW)
+    find(engine, louder(10))
+
+    find(engine)
+
+    assert waits(engine)
+
+
+def test_a_verdict_never_lowers_the_severity_on_record(engine):
+    """What the analyst raised stays raised when more evidence comes in."""
+    find(engine)
+    record_conclusion(engine, judged(severity=Severity.CRITICAL), NOW)
+
+    find(engine, louder(2))
+
+    assert row_of(engine).severity == "critical"
+    assert load_incident(engine, INCIDENT.id).severity is Severity.HIGH
+
+
+def test_an_incident_is_alerted_once_per_change(engine):
+    """The same state change has the same kind, however often it is prepared; another, another."""
+    find(engine)
+    first = prepare_alert(engine, judged())
+    assert first is not None
+    assert first.kind == "confirmed"
+    assert prepare_alert(engine, judged()) == first
+    record_conclusion(engine, judged(), NOW)
+
+    find(engine, louder(10))
+    changed = prepare_alert(engine, judged())
+
+    assert changed is not None
+    assert changed.kind.startswith("changed-")
+    assert len(changed.kind) <= 32
+    assert changed.before == INCIDENT.kind
+    assert prepare_alert(engine, judged()) == changed
+
+
+def test_a_benign_verdict_is_recorded_and_not_alerted(engine):
+    """Where only counts speak, the analyst may clear it."""
+    counted = replace(INCIDENT, findings=(replace(FINDING, is_signature=False),))
+    find(engine, counted)
+
+    assert prepare_alert(engine, judged(verdict=VerdictKind.BENIGN)) is None
+    record_conclusion(engine, judged(verdict=VerdictKind.BENIGN), NOW)
+    assert row_of(engine).status == "benign"
+
+
+def test_a_closed_incident_stays_closed(engine):
+    """A verdict that comes late opens nothing and alerts nobody."""
+    find(engine)
+    with transaction(engine) as connection:
+        close_incident(connection, INCIDENT.id, "merged", NOW, into="another")
+
+    assert not waits(engine)
+    assert prepare_alert(engine, judged()) is None
+    record_conclusion(engine, judged(), NOW)
+    row = row_of(engine)
+    assert (row.status, row.merged_into, row.closed_reason) == ("closed", "another", "merged")
+    with transaction(engine) as connection:
+        (stored,) = stored_incidents(connection, "live", INCIDENT.source_ip)
+    assert stored.status is Status.CLOSED
+
+
+def test_the_worst_waits_in_front(engine):
+    """By severity, then by volume."""
+    find(engine)
+    find(engine, replace(louder(5), id="more"))
+    critical = replace(FINDING, severity=Severity.CRITICAL)
+    find(engine, replace(INCIDENT, id="worst", severity=Severity.CRITICAL, findings=(critical,)))
+
+    waiting = [s.incident_id for s in waiting_suspects(engine, "live")]
+    assert waiting == ["worst", "more", INCIDENT.id]

@@ -2,16 +2,21 @@
 
 from decimal import Decimal
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.model.errors import ConfigurationError
 from tasks.model.verdicts import AnalystName
 
 HAIKU = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+
+def _split(text: object) -> object:
+    return text.replace(",", " ").split() if isinstance(text, str) else text
 
 
 class Settings(BaseSettings):
@@ -55,6 +60,20 @@ class Settings(BaseSettings):
             description="Decompressed bytes per stored byte, from 64 MiB on; above: quarantined.",
         ),
     ] = 250
+
+    formats_file: Annotated[
+        Path | None,
+        Field(description="Formats of your own, and which objects have which; unset: detected."),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(
+            description="Networks of proxies whose X-Forwarded-For is believed, with commas.",
+            examples=["10.0.0.0/8, 2001:db8::/32"],
+        ),
+    ] = ()
 
     analyst: Annotated[
         AnalystName, Field(description="Who judges: bedrock, or rules (no model, no network).")

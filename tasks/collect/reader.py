@@ -8,7 +8,8 @@ from math import ceil
 
 from tasks.collect.compression import Content, Limits
 from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.parser import LineParser
+from tasks.collect.formats.parser import ChooseFormat, FormatChoice, LineParser
+from tasks.collect.formats.w3c import DIRECTIVE, FieldsSearch
 from tasks.collect.lines import MAX_LINE_BYTES, LineReader
 from tasks.collect.source import Source
 from tasks.collect.streams import HEAD_BYTES, digest_bytes, extent_version, first_line
@@ -30,6 +31,7 @@ SinkFor = Callable[[bool], Sink]
 
 _NEVER = 1 << 62
 _SAMPLES = 3
+_SEARCHED_BYTES = 1024 * 1024
 _SAMPLE_CHARACTERS = 200
 _TOO_LONG = Unparsed(f"it is longer than {MAX_LINE_BYTES:,} bytes")
 
@@ -41,6 +43,8 @@ def read_extents(
     sink_for: SinkFor,
     event_range: EventRange | None = None,
     limits: Limits | None = None,
+    *,
+    choose_format: ChooseFormat | None = None,
 ) -> ObjectResult:
     """
     Read what is new in *log_object*, with every event in the sink of its extent.
@@ -55,6 +59,7 @@ def read_extents(
         sink_for: Asked once per extent, for the complete lines first.
         event_range: None for all events. Lines count as read in any case.
         limits: What is larger stops being read there; None for none.
+        choose_format: Says for a key how the object is read; None for detection.
 
     Raises:
         TransientError: The source cannot be read now.
@@ -62,7 +67,8 @@ def read_extents(
     try:
         with source.open(log_object) as stored:
             content = Content(stored, f"'{log_object.object_key}'", limits)
-            reading = _Reading(log_object, zone, sink_for, event_range)
+            choice = choose_format(log_object.object_key) if choose_format else FormatChoice()
+            reading = _Reading(log_object, zone, sink_for, event_range, choice)
             return reading.read(content)
     except ObjectError as error:
         is_final = isinstance(error, OversizedError)
@@ -82,9 +88,10 @@ class _Reading:
         zone: tzinfo,
         sink_for: SinkFor,
         event_range: EventRange | None,
+        choice: FormatChoice,
     ) -> None:
         self._log_object = log_object
-        self._parser = LineParser(ObjectClock(log_object.modified_at, zone))
+        self._parser = LineParser(ObjectClock(log_object.modified_at, zone), choice)
         self._sink_for = sink_for
         self._range = _seconds(event_range)
 
@@ -170,13 +177,20 @@ class _Reading:
         head = content.read_fully(HEAD_BYTES)
         window, start = head, 0
         tail_start = stream.offset - stream.tail_bytes
+        search = FieldsSearch() if DIRECTIVE in head else None
+        if search:
+            search.add(head[: stream.offset])
         if tail_start > len(head):
-            content.skip(tail_start - len(head))
+            _skip(content, tail_start - len(head), search)
             window, start = b"", tail_start
-        window += content.read_fully(stream.offset - start - len(window))
+        more = content.read_fully(stream.offset - start - len(window))
+        window += more
         tail = window[tail_start - start : stream.offset - start]
         self._check(digest_bytes(head[: stream.head_bytes]) == stream.head_sha256)
         self._check(digest_bytes(tail) == stream.tail_sha256)
+        if search:
+            search.add(more)
+            self._parser.read_directive(search.line)
         return head, tail, _read_after(window[stream.offset - start :], content.read)
 
     def _check(self, is_as_planned: bool) -> None:
@@ -243,6 +257,14 @@ class _Count:
             text = line[:_SAMPLE_CHARACTERS].decode("utf-8", "backslashreplace")
             sample = UnparsedSample(number, unparsed.reason, text[:_SAMPLE_CHARACTERS])
             self._samples.append(sample)
+
+
+def _skip(content: Content, size: int, search: FieldsSearch | None) -> None:
+    """Go on by *size* bytes, which are read where a `#Fields:` line is searched for."""
+    while search and size > 0 and (data := content.read(min(size, _SEARCHED_BYTES))):
+        search.add(data)
+        size -= len(data)
+    content.skip(size)
 
 
 def _read_after(ahead: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:

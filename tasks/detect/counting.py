@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 
 from tasks.collect.compression import Limits
+from tasks.collect.formats.parser import ChooseFormat
 from tasks.collect.reader import read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
@@ -33,6 +34,8 @@ def count_batch(
     zone: tzinfo,
     event_range: EventRange | None = None,
     limits: Limits | None = None,
+    *,
+    choose_format: ChooseFormat | None = None,
 ) -> Counted:
     """
     What every source IP did in these objects; of one that cannot be read, nothing is counted.
@@ -46,7 +49,9 @@ def count_batch(
     for log_object in batch.objects:
         numbers = count(extent)
         sink_for = partial(_next_sink, builder, numbers)
-        result = read_extents(source, log_object, zone, sink_for, event_range, limits)
+        result = read_extents(
+            source, log_object, zone, sink_for, event_range, limits, choose_format=choose_format
+        )
         if result.error is not None:
             for dropped in range(extent, next(numbers)):
                 builder.drop(dropped)

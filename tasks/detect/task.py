@@ -12,6 +12,7 @@ from prefect.tasks import exponential_backoff
 
 from tasks import retry
 from tasks.collect.compression import Limits
+from tasks.collect.formats.configuration import load_formats
 from tasks.collect.source import open_source
 from tasks.detect.allowlist import Allowlist, AllowlistEntry
 from tasks.detect.counting import commit_batch, count_batch
@@ -53,9 +54,12 @@ def tally_batch(
     source = open_source(location)
     rules = load_rules(settings().rules_file)
     zone = ZoneInfo(settings().syslog_timezone)
+    formats = load_formats(settings().formats_file, settings().trusted_proxies)
     limits = Limits(settings().max_object_bytes, settings().max_compression_ratio)
     with _readers:
-        counted = count_batch(source, batch, rules, zone, event_range, limits)
+        counted = count_batch(
+            source, batch, rules, zone, event_range, limits, choose_format=formats.choose
+        )
     ledger = Ledger(open_database(settings().database_url.get_secret_value()), run.namespace)
     result = commit_batch(ledger, batch, counted, run.id, datetime.now(UTC))
     get_run_logger().info(

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, SecretStr
 from tasks.settings import Settings
 from tests.conftest import ROOT
 
-EXAMPLES_ONLY = {"MIDDLEWATCH_SOURCE", "MIDDLEWATCH_RULES_FILE"}
+EXAMPLES_ONLY = {"MIDDLEWATCH_SOURCE", "MIDDLEWATCH_RULES_FILE", "MIDDLEWATCH_FORMATS_FILE"}
 
 
 def variables() -> dict[str, str]:

@@ -12,8 +12,9 @@ from tasks.collect.formats.request import Context, build_request, split_request
 # In captured headers and in the request, `"`, `#`, braces and control characters are `#XX`.
 _LINE = re.compile(
     rb"(?P<source_ip>[0-9A-Fa-f:.]+):\d{1,5} "
-    rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)\.\d{3}\] \S+ \S+/\S+ [-+\d/]+ "
-    rb"(-?\d{1,3}) \+?(\d+) \S+ \S+ \S{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
+    rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)\.\d{3}\] "
+    rb"[^\s\"\[]+ [^\s\"\[]+/[^\s\"\[]+ [-+\d/]+ (-?\d{1,3}) \+?(\d+) "
+    rb"[^\s\"\[]+ [^\s\"\[]+ [^\s\"\[]{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
     re.DOTALL,
 )
 _ENCODED = re.compile(rb"#([0-9A-F]{2})")

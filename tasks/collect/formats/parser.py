@@ -64,7 +64,7 @@ BUILT_IN: Mapping[str, Format] = {
 """What a configuration can name, beside `w3c` and `auto`."""
 AUTO = "auto"
 W3C = "w3c"
-_W3C_START = re.compile(rb"\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d")
+_W3C_START = re.compile(rb"\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d(?:\.\d+)?[ \t]")
 _UNKNOWN = Unparsed("it has none of the known formats")
 _OTHER_FORMAT = Unparsed("it has none of the formats that are configured for its object")
 _PADDING = b"\0 \t\r\n\xef\xbb\xbf"
@@ -79,6 +79,10 @@ class FormatChoice:
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     formats: tuple[Format | str, ...] = (AUTO,)
     """Tried in this order: formats, AUTO for detection among the built-in ones, or W3C."""
+
+
+ChooseFormat = Callable[[str], FormatChoice]
+"""Says how the object with a key is read."""
 
 
 class LineParser:

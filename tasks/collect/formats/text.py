@@ -6,8 +6,9 @@ matters, so that no text of a client can pass for another field.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tasks.collect.formats.fields import Parsed, read_text
 from tasks.collect.formats.request import Context, Texts, build_request, split_request
@@ -22,11 +23,25 @@ _NO_PEER = Unparsed(
 )
 
 
+class BytesMatch(Protocol):
+    """A match of `re` or of RE2."""
+
+    def groups(self) -> Sequence[bytes | None]: ...
+
+
+class BytesPattern(Protocol):
+    """A compiled expression of `re` or of RE2."""
+
+    def fullmatch(self, string: bytes, /) -> BytesMatch | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """Named groups are fields of a request; those that the server escapes are unescaped."""
+    """A line's fields by a pattern, all of whose groups are fields of a request."""
 
-    pattern: re.Pattern[bytes]
+    pattern: BytesPattern
+    fields: tuple[str, ...]
+    """What the groups are, in their order."""
     adjust: Callable[[dict[str, bytes | None]], Texts]
 
     def parse(self, line: bytes, context: Context) -> Parsed | None:
@@ -34,7 +49,7 @@ class TextFormat:
         match = self.pattern.fullmatch(line)
         if match is None:
             return None
-        fields = match.groupdict()
+        fields: dict[str, bytes | None] = dict(zip(self.fields, match.groups(), strict=True))
         if fields.get("source_ip") == b"-":
             return ()
         return build_request(self.adjust(fields), context)
@@ -61,11 +76,12 @@ def _read_load_balancer(fields: dict[str, bytes | None]) -> Texts:
 def _text_format(
     *parts: bytes, adjust: Callable[[dict[str, bytes | None]], Texts] = read_fields
 ) -> TextFormat:
-    return TextFormat(re.compile(b"".join(parts), re.DOTALL), adjust)
+    pattern = re.compile(b"".join(parts), re.DOTALL)
+    return TextFormat(pattern, tuple(pattern.groupindex), adjust)
 
 
 ELB = _text_format(
-    rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) \S+ ",
+    rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) [\w/-]+ ",
     rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
     rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
     rb'"(?P<request>', _QUOTED, rb')" "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
@@ -79,7 +95,7 @@ Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load
 """
 
 S3 = _text_format(
-    rb"\S+ (?P<url_domain>\S+) \[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
+    rb"[0-9a-f]{64} (?!\d+\.\d+\.\d+\.\d+ )(?P<url_domain>[\w.-]+) \[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
     rb"(?P<source_ip>", _ADDRESS, rb"|-) (?P<user_name>\S+) \S+ \S+ \S+ ",
     rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
     rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",

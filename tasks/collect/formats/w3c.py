@@ -31,6 +31,7 @@ _CLOUDFRONT = (
 )  # fmt: skip
 """The fields of version 1.0; later ones are only ever added at the end."""
 _CLOUDFRONT_AT_LEAST = 24
+_LONGEST_DIRECTIVE = 64 * 1024
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _TIME = re.compile(rb"\d\d:\d\d:\d\d(?:\.\d+)?")
 _NAMES: Mapping[str, str] = {
@@ -58,6 +59,24 @@ _NO_FIELDS = Unparsed(
 _OTHER_FIELDS = Unparsed("it has not the fields that the last #Fields line before it names")
 _TOO_FEW_FIELDS = Unparsed("date, time and c-ip are not logged; turn them on at the server")
 _EVENT_DATA = re.compile(rb'<Data Name="([^"<>]{1,40})">([^<]*)</Data>')
+
+
+class FieldsSearch:
+    """Finds the last complete `#Fields:` line in the bytes that it is given, in their order."""
+
+    def __init__(self) -> None:
+        self.line = b""
+        """Empty while there is none."""
+        self._rest = b"\n"
+
+    def add(self, data: bytes) -> None:
+        """Look into more bytes."""
+        data = self._rest + data
+        end = data.rfind(b"\n")
+        start = data.rfind(b"\n" + DIRECTIVE, 0, end)
+        if start >= 0:
+            self.line = data[start + 1 : data.index(b"\n", start + 1)]
+        self._rest = data[end : end + _LONGEST_DIRECTIVE]
 
 
 class W3CLines:

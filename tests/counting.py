@@ -132,10 +132,7 @@ def reference_hours(lines: Iterable[Line], rules: RuleSet = RULES) -> list[Suspe
 
 
 def _hours_of(source_ip: str, lines: Sequence[Line], rules: RuleSet) -> list[SuspectHour]:
-    found = [
-        (rule, *_judge(rule, [e for e in lines if _is_selected(rule, e, rules)]))
-        for rule in rules.rules
-    ]
+    found = [(rule, *_judge(rule, lines, rules)) for rule in rules.rules if not rule.is_slow]
     suspicious = sorted({m for _, minutes, _ in found for m in minutes})
     hours = []
     for hour in sorted({m // 60 for m in suspicious}):
@@ -171,9 +168,19 @@ def _hours_of(source_ip: str, lines: Sequence[Line], rules: RuleSet) -> list[Sus
     return hours
 
 
-def _judge(rule: Rule, lines: Sequence[Line]) -> tuple[list[int], dict[int, int]]:
+def _judge(
+    rule: Rule, all_lines: Sequence[Line], rules: RuleSet
+) -> tuple[list[int], dict[int, int]]:
     """Suspicious minutes, and the count of each hot window by its start."""
     width = rule.timespan_seconds // 60
+    lines = [e for e in all_lines if _is_selected(rule, e, rules)]
+    if rule.after is not None:
+        (first,) = (r for r in rules.rules if r.counter == rule.after)
+        before = [_minute(e) for e in all_lines if _is_selected(first, e, rules)]
+        ends = {_minute(e): 0 for e in lines}
+        ends = {m: sum(m - width < b <= m for b in before) for m in ends}
+        hot = {m - width + 1: n for m, n in ends.items() if n >= rule.threshold}
+        return sorted(s + width - 1 for s in hot), hot
     minutes = {_minute(e) for e in lines}
     hot = {}
     for start in sorted({m - d for m in minutes for d in range(width)}):
@@ -194,6 +201,8 @@ def _hour_finding(
 ) -> HourFinding:
     width = rule.timespan_seconds // 60
     here = {s: n for s, n in hot.items() if any(s <= m < s + width for m in minutes)}
+    if rule.after is not None:
+        here = {s: n for s, n in hot.items() if s + width - 1 in minutes}
     peak = max(here.values())
     return HourFinding(
         rule_id=rule.id,
@@ -237,7 +246,7 @@ def _hash(text: bytes) -> int:
 
 def _is_selected(rule: Rule, line: Line, rules: RuleSet) -> bool:
     is_selected = rule.selects(line.event, rules.signature_set.match(line.event))
-    return is_selected and (rule.type == "event_count" or rule.value(line.event) is not None)
+    return is_selected and (rule.type != "value_count" or rule.value(line.event) is not None)
 
 
 def _answer(event: Event) -> str | None:

@@ -9,12 +9,19 @@ Definitions, all in whole minutes, for one source IP and one rule with a timespa
   is the number of matching events; of a value_count rule the number of distinct values, at most
   128.
 - A minute is *suspicious* when it has matching events and lies in at least one hot window.
+- A temporal_ordered rule looks back: the window of a minute with matching events is that minute
+  and the T - 1 before it, and its count is the number of events there that the rule's `after`
+  counts. What comes first within one minute is not told apart. Only the minute at its end is
+  suspicious.
 - The *peak* in an hour is the highest count of the hot windows that hold a matching event in that
   hour; the earliest such window if several have it.
 
 What is said of an hour follows from the T - 1 minutes before it, the hour, and the T - 1 minutes
 after it. So whatever happens to the lines of a minute, it is enough to do the hours within T of
 that minute again, and to replace what was said of them. Nothing is ever added to a result.
+
+Rules with a timespan of more than an hour are *slow*. The same holds for them with "hour" in the
+place of "minute", and of an hour is said that which all events in it say; see counted_hours.
 """
 
 from collections import defaultdict
@@ -51,6 +58,20 @@ class LoadedTally:
     tally: Tally
     object_keys: Mapping[int, str]
     """Object key of every extent in the tally."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """
+    Rows of the touched IPs; extents are dissolved into object keys.
+
+    `ip_hash` stands for source_ip where rows are left out: that is several times as fast, and
+    two IPs with one hash leave too much in, never too little.
+    """
+
+    counts: pl.DataFrame
+    values: pl.DataFrame
+    samples: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,8 +184,14 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
     Returns:
         By source IP and hour.
     """
-    loaded = _load(tallies, touched, needed_minutes(touched, rules))
-    found = [_match(number, rule, loaded) for number, rule in enumerate(rules.rules)]
+    return judge(rules, load(tallies, touched, rules), touched)
+
+
+def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]:
+    """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
+    found = [
+        match(number, rule, loaded) for number, rule in enumerate(rules.rules) if not rule.is_slow
+    ]
     minutes = pl.concat([m.minutes for m in found]) if found else pl.DataFrame()
     if minutes.is_empty():
         return []
@@ -189,7 +216,7 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
 
 def _reach(rules: RuleSet) -> int:
     """How many minutes before or after it an event can matter."""
-    return rules.max_timespan_seconds // 60 - 1
+    return rules.only(lambda rule: not rule.is_slow).max_timespan_seconds // 60 - 1
 
 
 def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:
@@ -212,10 +239,10 @@ def merge_spans(spans: Iterable[Span]) -> list[Span]:
 
 
 def _explode_hours(
-    frame: pl.DataFrame, first: pl.Expr, last: pl.Expr, keep: list[str]
+    frame: pl.DataFrame, first: pl.Expr, last: pl.Expr, keep: list[str], per_hour: int = HOUR
 ) -> pl.DataFrame:
     """One row per hour that holds one of the minutes from *first* to *last*."""
-    hours = pl.int_ranges(first // HOUR, last // HOUR + 1, dtype=pl.Int32).alias("hour")
+    hours = pl.int_ranges(first // per_hour, last // per_hour + 1, dtype=pl.Int32).alias("hour")
     return frame.select(*keep, hours).explode("hour")
 
 
@@ -229,32 +256,20 @@ def _only_affected(minutes: pl.DataFrame, touched: Touched, rules: RuleSet) -> p
 # what is on record
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """
-    Rows of the touched IPs; extents are dissolved into object keys.
-
-    `ip_hash` stands for source_ip where rows are left out: that is several times as fast, and
-    two IPs with one hash leave too much in, never too little.
-    """
-
-    counts: pl.DataFrame
-    values: pl.DataFrame
-    samples: pl.DataFrame
-
-
-def _load(tallies: Iterable[LoadedTally], touched: Touched, needed: list[Span]) -> _Loaded:
+def load(tallies: Iterable[LoadedTally], touched: Touched, rules: RuleSet) -> Loaded:
+    """What these tallies have of the touched IPs in needed_minutes(); see evaluate()."""
+    needed = needed_minutes(touched, rules)
     hashes = touched.hours.select(_IP_HASH).unique()
     start, end = (needed[0][0], needed[-1][1]) if needed else (0, 0)
     is_near = pl.col("minute").is_between(start, end, closed="left")
     kept = [_dissolve(LoadedTally(Tally.from_payloads([]), {}))]
-    waiting: list[_Loaded] = []
+    waiting: list[Loaded] = []
 
     def settle() -> None:
         if waiting:
             tables = zip(*((w.counts, w.values, w.samples) for w in waiting), strict=True)
             near = (pl.concat(t).filter(is_near) for t in tables)
-            kept.append(_Loaded(*(t.join(hashes, on="ip_hash", how="semi") for t in near)))
+            kept.append(Loaded(*(t.join(hashes, on="ip_hash", how="semi") for t in near)))
             waiting.clear()
 
     for tally in tallies:
@@ -263,20 +278,20 @@ def _load(tallies: Iterable[LoadedTally], touched: Touched, needed: list[Span]) 
         if sum(w.counts.height for w in waiting) >= _BUFFER_ROWS:
             settle()
     settle()
-    return _Loaded(
+    return Loaded(
         pl.concat([k.counts for k in kept]),
         pl.concat([k.values for k in kept]),
         pl.concat([k.samples for k in kept]),
     )
 
 
-def _dissolve(loaded: LoadedTally) -> _Loaded:
+def _dissolve(loaded: LoadedTally) -> Loaded:
     tally = loaded.tally
     keys = pl.DataFrame(
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
-    return _Loaded(
+    return Loaded(
         tally.counts.drop("extent").with_columns(_IP_HASH),
         tally.values.drop("extent").with_columns(_IP_HASH),
         tally.samples.join(keys, on="extent").drop("extent").with_columns(_IP_HASH),
@@ -287,7 +302,7 @@ def _dissolve(loaded: LoadedTally) -> _Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Matched:
+class Matched:
     """What one rule says of all IPs."""
 
     minutes: pl.DataFrame
@@ -296,9 +311,16 @@ class _Matched:
     """rule, source_ip, hour, peak_count, peak_minute."""
 
 
-def _match(number: int, rule: Rule, loaded: _Loaded) -> _Matched:
-    timespan = rule.timespan_seconds // 60
-    matching = loaded.counts.filter(_counts_for(rule, loaded.counts))
+def match(number: int, rule: Rule, loaded: Loaded) -> Matched:
+    """
+    Rule *number* held against *loaded*.
+
+    For a slow rule everything called a minute is an hour, here and in the result.
+    """
+    timespan = rule.timespan_seconds // (3600 if rule.is_slow else 60)
+    if rule.after is not None:
+        return _match_ordered(number, rule, rule.after, timespan, loaded)
+    matching = loaded.counts.filter(_counts_for(rule.counter, loaded.counts))
     values = None
     if rule.type == "value_count":
         values = loaded.values.filter(pl.col("counter") == rule.counter)
@@ -316,6 +338,7 @@ def _match(number: int, rule: Rule, loaded: _Loaded) -> _Matched:
         .sort(_PLACE)
     )
     minutes = _add_keys(minutes, timespan)
+    per_hour = 1 if rule.is_slow else HOUR
     ends = minutes["key"].search_sorted(minutes["key"] + timespan, side="left")
     counts = (
         _count_events(minutes, ends)
@@ -324,16 +347,43 @@ def _match(number: int, rule: Rule, loaded: _Loaded) -> _Matched:
     )
     minutes = minutes.with_columns(
         pl.lit(number, pl.UInt32).alias("rule"),
-        (pl.col("minute") // HOUR).alias("hour"),
+        (pl.col("minute") // per_hour).alias("hour"),
         counts.alias("window_count"),
         minutes["minute"].gather(ends.cast(pl.Int64) - 1).alias("window_last"),
     )
-    return _Matched(_suspicious(minutes, rule.threshold, timespan), _peaks(minutes, rule.threshold))
+    return Matched(
+        _suspicious(minutes, rule.threshold, timespan), _peaks(minutes, rule.threshold, per_hour)
+    )
 
 
-def _counts_for(rule: Rule, counts: pl.DataFrame) -> pl.Expr:
+def _match_ordered(number: int, rule: Rule, after: str, timespan: int, loaded: Loaded) -> Matched:
+    count = pl.col("count").cast(pl.Int64)
+    is_before = _counts_for(after, loaded.counts)
+    is_matching = _counts_for(rule.counter, loaded.counts)
+    minutes = (
+        loaded.counts.filter(is_before | is_matching)
+        .group_by(_PLACE)
+        .agg(
+            count.filter(is_before).sum().alias("before"),
+            count.filter(is_matching).sum().alias("events"),
+        )
+        .sort(_PLACE)
+    )
+    minutes = _add_keys(minutes, timespan)
+    starts = minutes["key"].search_sorted(minutes["key"] - timespan + 1, side="left")
+    before = pl.concat([pl.Series([0], dtype=pl.Int64), minutes["before"].cum_sum()])
+    hot = minutes.with_columns(
+        pl.lit(number, pl.UInt32).alias("rule"),
+        (pl.col("minute") // HOUR).alias("hour"),
+        (before.slice(1) - before.gather(starts)).alias("window_count"),
+    ).filter(pl.col("events") > 0, pl.col("window_count") >= rule.threshold)
+    peaks = hot.select("rule", *_PAIR, pl.col("minute") - timespan + 1, pl.col("window_count"))
+    return Matched(hot.select("rule", *_PLACE, "hour", "events"), _highest(peaks))
+
+
+def _counts_for(counter: str, counts: pl.DataFrame) -> pl.Expr:
     combinations = counts["counters"].unique().cast(pl.String)
-    return pl.col("counters").is_in([c for c in combinations if rule.counter in c.split(" ")])
+    return pl.col("counters").is_in([c for c in combinations if counter in c.split(" ")])
 
 
 def _add_keys(minutes: pl.DataFrame, timespan: int) -> pl.DataFrame:
@@ -381,12 +431,17 @@ def _suspicious(minutes: pl.DataFrame, threshold: int, timespan: int) -> pl.Data
     )
 
 
-def _peaks(minutes: pl.DataFrame, threshold: int) -> pl.DataFrame:
+def _peaks(minutes: pl.DataFrame, threshold: int, per_hour: int) -> pl.DataFrame:
     hot = minutes.filter(pl.col("window_count") >= threshold)
     keep = ["rule", "source_ip", "minute", "window_count"]
+    first, last = pl.col("minute"), pl.col("window_last")
+    return _highest(_explode_hours(hot, first, last, keep, per_hour))
+
+
+def _highest(windows: pl.DataFrame) -> pl.DataFrame:
+    """The highest count of each rule, IP and hour, and the earliest window that has it."""
     return (
-        _explode_hours(hot, pl.col("minute"), pl.col("window_last"), keep)
-        .sort("window_count", "minute", descending=[True, False])
+        windows.sort("window_count", "minute", descending=[True, False])
         .group_by("rule", *_PAIR, maintain_order=True)
         .agg(
             pl.col("window_count").first().alias("peak_count"),

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +35,7 @@ from tasks.detect.signatures import (
     TextField,
     compile_pattern,
 )
-from tasks.model.document import Document, Entry, EntryModel, read_document
+from tasks.model.document import Document, Entry, EntryModel, Location, read_document
 from tasks.model.errors import ConfigurationError
 from tasks.model.events import Event
 from tasks.model.incidents import Family, Severity
@@ -44,10 +44,12 @@ from tasks.model.objects import digest
 SHIPPED_RULES: Final = Path(__file__).with_name("rules.yml")
 MAX_DISTINCT_VALUES: Final = 128
 """A tally keeps this many distinct values per rule and minute, so no more can be asked for."""
-MAX_TIMESPAN_SECONDS: Final = 3600
+MINUTE_TIMESPAN_SECONDS: Final = 3600
+"""Up to here windows are of whole minutes; longer ones are of whole hours."""
+MAX_TIMESPAN_SECONDS: Final = 24 * 3600
 MIN_INCIDENT_GAP_SECONDS: Final = 3600
 
-RuleType = Literal["event_count", "value_count"]
+RuleType = Literal["event_count", "value_count", "temporal_ordered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Rule:
     field: str | None
     """value_count: the field whose distinct values are counted."""
     timespan_seconds: int
-    """Whole minutes."""
+    """Whole minutes; above an hour whole hours."""
     threshold: int
     """The rule matches at this count or more within the timespan."""
     family: Family
@@ -73,6 +75,10 @@ class Rule:
     counter: str
     """Names the tally column; changes with what is counted, not with threshold or timespan."""
     selection: Selection = dataclasses.field(compare=False, repr=False)
+    after: str | None = None
+    """temporal_ordered: the counter of the rule whose events are counted before a selected one."""
+    is_shadow: bool = False
+    """Counted and reported, but never a finding."""
     references: tuple[str, ...] = ()
     threshold_reason: str = ""
     falsepositives: tuple[str, ...] = ()
@@ -80,6 +86,11 @@ class Rule:
     """Examples: groups of log lines of one source IP that the rule matches."""
     ignores: tuple[tuple[str, ...], ...] = dataclasses.field(default=(), compare=False, repr=False)
     """Examples: groups of log lines that it does not match."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its windows are of whole hours."""
+        return self.timespan_seconds > MINUTE_TIMESPAN_SECONDS
 
     def selects(self, event: Event, hits: tuple[Signature, ...]) -> bool:
         """Whether the rule counts *event*, which the signatures *hits* hit."""
@@ -99,11 +110,17 @@ class RuleSet:
     signatures: tuple[Signature, ...]
     incident_gap_seconds: int
     signature_set: SignatureSet = dataclasses.field(compare=False, repr=False)
+    ipv6_prefix: int = 64
+    """IPv6 clients are counted by networks of this size."""
 
     @property
     def max_timespan_seconds(self) -> int:
         """How far the longest window reaches."""
         return max((rule.timespan_seconds for rule in self.rules), default=60)
+
+    def only(self, is_wanted: Callable[[Rule], bool]) -> Self:
+        """These rules without the others; what is counted stays as it is."""
+        return replace(self, rules=tuple(filter(is_wanted, self.rules)))
 
 
 class Override(BaseModel):
@@ -122,7 +139,8 @@ class Override(BaseModel):
     timespan: Annotated[
         str | None,
         Field(
-            description="Width of the window, 1m to 1h in whole minutes. Unset: as in rules.yml.",
+            description="Width of the window: 1m to 1h in whole minutes, for a rule with a longer "
+            "one 2h to 24h in whole hours. Unset: as in rules.yml.",
             examples=["5m", "1h"],
         ),
     ] = None
@@ -137,14 +155,19 @@ class Override(BaseModel):
 
 def load_rules(path: Path | None = None) -> RuleSet:
     """
-    The rules in *path*, or those that are shipped. The same text is compiled once per process.
+    The shipped rules with those in *path* laid over them. The same text is compiled once.
+
+    An entry of *path* with the id of a shipped one replaces those of its keys that it names; any
+    other id is a new rule or signature. With `extends: none` nothing of the shipped rules remains.
 
     Raises:
         ConfigurationError: The file cannot be read, or says something that makes no sense; one
             message names every problem with its line and field.
     """
-    path = path or SHIPPED_RULES
-    return _parse(str(path), read_document("rules file", path))
+    shipped = read_document("rules file", SHIPPED_RULES)
+    if path is None or path == SHIPPED_RULES:
+        return _parse(str(SHIPPED_RULES), shipped, None)
+    return _parse(str(path), read_document("rules file", path), shipped)
 
 
 def with_thresholds(rules: RuleSet, overrides: Mapping[str, Override]) -> RuleSet:
@@ -174,11 +197,17 @@ def _override(rule: Rule, override: Override | None) -> Rule:
             f"The threshold {threshold} of rule {rule.id} is beyond the {MAX_DISTINCT_VALUES} "
             "distinct values that are kept; choose a smaller one."
         )
-    return replace(
+    changed = replace(
         rule,
         threshold=threshold,
         timespan_seconds=parse_rule_timespan(timespan) if timespan else rule.timespan_seconds,
     )
+    if changed.is_slow is not rule.is_slow:
+        raise ConfigurationError(
+            f"The timespan {timespan} of rule {rule.id} cannot be counted in one run, because "
+            "up to 1h minutes are counted and above it hours; change it in the rules file."
+        )
+    return changed
 
 
 # what the file may say
@@ -198,10 +227,11 @@ def parse_timespan(text: object) -> int:
 
 
 def parse_rule_timespan(text: object) -> int:
-    """Seconds of a timespan that a rule can have: 1m to 1h in whole minutes."""
+    """Seconds of a timespan that a rule can have: whole minutes to 1h, then whole hours to 24h."""
     seconds = parse_timespan(text)
-    if seconds % 60 or seconds > MAX_TIMESPAN_SECONDS:
-        raise ValueError(f"{text!r} must be whole minutes, from 1m to 1h")
+    unit = 60 if seconds <= MINUTE_TIMESPAN_SECONDS else 3600
+    if seconds % unit or seconds > MAX_TIMESPAN_SECONDS:
+        raise ValueError(f"{text!r} must be whole minutes from 1m to 1h, or whole hours to 24h")
     return seconds
 
 
@@ -253,6 +283,7 @@ class _RuleEntry(Entry):
     type: RuleType
     field: str | None = None
     selection: dict[str, Any] | list[dict[str, Any]]
+    after: Id | None = None
     group_by: Annotated[tuple[Literal["source_ip"]], Field(alias="group-by")]
     timespan: Annotated[int, BeforeValidator(parse_rule_timespan)]
     condition: _Condition
@@ -263,11 +294,17 @@ class _RuleEntry(Entry):
     threshold: Sentence
     falsepositives: Annotated[tuple[str, ...], Field(min_length=1)]
     examples: _Examples
+    disabled: bool = False
+    shadow: bool = False
 
     @model_validator(mode="after")
     def _counts_something(self) -> Self:
-        if self.type == "event_count" and self.field is not None:
-            raise ValueError("event_count counts events; leave `field` out or use value_count")
+        if self.type != "value_count" and self.field is not None:
+            raise ValueError(f"{self.type} counts events; leave `field` out or use value_count")
+        if (self.type == "temporal_ordered") is (self.after is None):
+            raise ValueError("`after` names the rule that is counted before: temporal_ordered only")
+        if self.type == "temporal_ordered" and self.timespan > MINUTE_TIMESPAN_SECONDS:
+            raise ValueError("temporal_ordered looks at minutes; its timespan is 1h at most")
         if self.type == "value_count":
             if FIELDS.get(self.field or "") is not Kind.TEXT:
                 texts = ", ".join(name for name, kind in FIELDS.items() if kind is Kind.TEXT)
@@ -278,10 +315,14 @@ class _RuleEntry(Entry):
 
 
 class _RulesFile(Entry):
-    incident_gap: Annotated[int, Field(alias="incident-gap"), BeforeValidator(_parse_gap)] = 3600
+    extends: Literal["shipped", "none"] = "shipped"
+    incident_gap: Annotated[
+        int | None, Field(alias="incident-gap"), BeforeValidator(_parse_gap)
+    ] = None
+    ipv6_prefix: Annotated[int | None, Field(alias="ipv6-prefix", ge=16, le=128)] = None
     words: dict[Id, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     signatures: list[Any] = Field(default_factory=list)
-    rules: Annotated[list[Any], Field(min_length=1)]
+    rules: list[Any] = Field(default_factory=list)
 
 
 # reading it, with every problem at once
@@ -290,47 +331,106 @@ _WORDS = re.compile(r"<<([a-z0-9-]+)>>")
 _UPPER_CASE = re.compile(r"(?<!\\)[A-Z]")
 
 
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """One entry of a section, before it is checked."""
+
+    content: Any
+    at: Location
+    """Where the file that is read says it; nowhere for an entry that is shipped."""
+    shipped_as: str = ""
+
+
 @lru_cache(maxsize=8)
-def _parse(name: str, text: str) -> RuleSet:
+def _parse(name: str, text: str, shipped: str | None) -> RuleSet:
+    """The rules that *text* says, laid over those that *shipped* says."""
     document = Document("rules file", name, text)
     file = document.validate(_RulesFile, document.content, ())
+    base = _content(shipped) if shipped and (file is None or file.extends == "shipped") else {}
     content = document.content if isinstance(document.content, dict) else {}
-    words = file.words if file else {}
+    words = {**base.get("words", {}), **(file.words if file else {})}
     signatures = [
-        _build_signature(entry, _build_pattern(document, number, entry.pattern, words))
-        for number, entry in _entries(document, _SignatureEntry, content, "signatures")
+        _build_signature(entry, _build_pattern(document, raw, entry.pattern, words))
+        for raw, entry in _entries(document, _SignatureEntry, base, content, "signatures")
     ]
-    entries = list(_entries(document, _RuleEntry, content, "rules"))
-    for number, rule in entries:
-        for at, problem in check_selection(rule.selection, signatures):
-            document.note(("rules", number, "selection", *at), problem)
+    entries = list(_entries(document, _RuleEntry, base, content, "rules"))
+    _check_rules(document, entries, signatures)
+    if not entries and not document.problems:
+        document.note(("rules",), "there is none; write at least one")
     document.refuse()
+    counters = {e.id: _counter_of(e, signatures) for _, e in entries}
+    settings = {**base, **content}
     return RuleSet(
-        rules=tuple(_build_rule(entry, signatures) for _, entry in entries),
+        rules=tuple(
+            _build_rule(entry, signatures, counters) for _, entry in entries if not entry.disabled
+        ),
         signatures=tuple(signatures),
-        incident_gap_seconds=file.incident_gap if file else MIN_INCIDENT_GAP_SECONDS,
+        incident_gap_seconds=_parse_gap(settings.get("incident-gap", "1h")),
         signature_set=SignatureSet(signatures),
+        ipv6_prefix=settings.get("ipv6-prefix", 64),
     )
 
 
+@lru_cache(maxsize=1)
+def _content(shipped: str) -> dict[str, Any]:
+    content: dict[str, Any] = Document("rules file", str(SHIPPED_RULES), shipped).content
+    return content
+
+
 def _entries(
-    document: Document, model: type[EntryModel], content: Mapping[str, Any], section: str
-) -> Iterator[tuple[int, EntryModel]]:
-    raws = content.get(section)
+    document: Document,
+    model: type[EntryModel],
+    base: Mapping[str, Any],
+    content: Mapping[str, Any],
+    section: str,
+) -> Iterator[tuple[_Raw, EntryModel]]:
+    for raw in _lay_over(document, base.get(section, []), content.get(section), section):
+        entry = document.validate(model, raw.content, raw.at, raw.shipped_as)
+        if entry is not None:
+            yield raw, entry
+
+
+def _lay_over(
+    document: Document,
+    shipped: Sequence[Mapping[str, Any]],
+    own: object,
+    section: str,
+) -> list[_Raw]:
+    """All entries in the order of the shipped ones, with those that are new behind them."""
+    found = {e["id"]: _Raw(e, (), f"shipped {section}.{e['id']}") for e in shipped}
     seen: set[str] = set()
-    for number, raw in enumerate(raws if isinstance(raws, list) else ()):
-        name = raw.get("id") if isinstance(raw, dict) else None
+    for number, content in enumerate(own if isinstance(own, list) else ()):
+        name = content.get("id") if isinstance(content, dict) else None
         if isinstance(name, str) and name in seen:
             document.note((section, number, "id"), f"{name} is taken; ids are used once")
+        key = name if isinstance(name, str) and name not in seen else f"{section} {number}"
         seen.add(str(name))
-        entry = document.validate(model, raw, (section, number))
-        if entry is not None:
-            yield number, entry
+        if key in found:
+            content = {**found[key].content, **content}  # noqa: PLW2901 -- the same entry, whole
+        found[key] = _Raw(content, (section, number))
+    return list(found.values())
+
+
+def _check_rules(
+    document: Document,
+    entries: Sequence[tuple[_Raw, _RuleEntry]],
+    signatures: Sequence[Signature],
+) -> None:
+    enabled = {e.id: e for _, e in entries if not e.disabled}
+    for raw, entry in entries:
+        if entry.disabled:
+            continue
+        for at, problem in check_selection(entry.selection, signatures):
+            document.note((*raw.at, "selection", *at), problem, raw.shipped_as)
+        before = enabled.get(entry.after or "")
+        if entry.after is not None and (before is None or before.type != "event_count"):
+            problem = f"{entry.after} is no event_count rule that is enabled; name one, or disable"
+            document.note((*raw.at, "after"), f"{problem} {entry.id}", raw.shipped_as)
 
 
 def _build_pattern(
     document: Document,
-    number: int,
+    raw: _Raw,
     alternatives: Sequence[str],
     words: Mapping[str, Sequence[str]],
 ) -> str:
@@ -345,7 +445,7 @@ def _build_pattern(
     for position, text in enumerate([] if unknown else expanded):
         problems += (f"alternative {position + 1} {p}" for p in _check_pattern(text))
     for problem in problems:
-        document.note(("signatures", number, "pattern"), problem)
+        document.note((*raw.at, "pattern"), problem, raw.shipped_as)
     return "|".join(expanded)
 
 
@@ -375,7 +475,9 @@ def _example(example: str | dict[TextField, str]) -> tuple[tuple[str, str], ...]
     return tuple(fields.items())
 
 
-def _build_rule(entry: _RuleEntry, signatures: Sequence[Signature]) -> Rule:
+def _build_rule(
+    entry: _RuleEntry, signatures: Sequence[Signature], counters: Mapping[str, str]
+) -> Rule:
     selection = build_selection(entry.selection, signatures)
     return Rule(
         id=entry.id,
@@ -389,13 +491,24 @@ def _build_rule(entry: _RuleEntry, signatures: Sequence[Signature]) -> Rule:
         severity=entry.severity,
         techniques=entry.techniques,
         is_signature=selection.is_signature,
-        counter=_counter(entry, selected_signatures(selection, signatures)),
+        counter=counters[entry.id],
         selection=selection,
+        after=counters[entry.after] if entry.after else None,
+        is_shadow=entry.shadow,
         references=entry.references,
         threshold_reason=entry.threshold,
         falsepositives=entry.falsepositives,
         matches=tuple(_lines(group) for group in entry.examples.matches),
         ignores=tuple(_lines(group) for group in entry.examples.ignores),
+    )
+
+
+def _counter_of(entry: _RuleEntry, signatures: Sequence[Signature]) -> str:
+    """The entry's selection may be of a disabled rule, and then it need not make sense."""
+    if entry.disabled:
+        return entry.id
+    return _counter(
+        entry, selected_signatures(build_selection(entry.selection, signatures), signatures)
     )
 
 

@@ -61,20 +61,30 @@ class Document:
             return
         raise ConfigurationError(f"Correct the {self._name}, it is not YAML: {reason}.")
 
-    def validate(self, model: type[EntryModel], raw: object, at: Location) -> EntryModel | None:
+    def validate(
+        self, model: type[EntryModel], raw: object, at: Location, elsewhere: str = ""
+    ) -> EntryModel | None:
         """*raw* as *model*, or None with its problems noted."""
         try:
             return model.model_validate(raw)
         except ValidationError as error:
             for problem in error.errors(include_url=False):
                 message = problem["msg"].removeprefix("Value error, ")
-                self.note((*at, *problem["loc"]), message[:1].lower() + message[1:])
+                self.note((*at, *problem["loc"]), message[:1].lower() + message[1:], elsewhere)
         return None
 
-    def note(self, at: Location, problem: str) -> None:
-        """Remember *problem* with the line of *at*, or of the nearest that exists around it."""
-        line, names = self._locate(at)
-        self.problems.append((line, f"line {line}, {'.'.join(names)}: {problem}"))
+    def note(self, at: Location, problem: str, elsewhere: str = "") -> None:
+        """
+        Remember *problem* with the line of *at*, or of the nearest that exists around it.
+
+        Args:
+            elsewhere: What *at* is in, where that is not in this file.
+        """
+        line, names = (1, []) if elsewhere else self._locate(at)
+        place = ".".join((elsewhere, *map(str, at)) if elsewhere else names)
+        self.problems.append(
+            (line, f"{place}: {problem}" if elsewhere else f"line {line}, {place}: {problem}")
+        )
 
     def refuse(self) -> None:
         """Raise one ConfigurationError when there are problems."""

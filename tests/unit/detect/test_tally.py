@@ -42,6 +42,7 @@ def test_every_event_counts_for_what_it_answers_and_for_its_rules():
         "volume": 4,
         "missing": 2,
         "logins": 1,
+        "breached": 1,
     }
 
 

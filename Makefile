@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 export DO_NOT_TRACK := 1
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## .venv with the pinned requirements; the other targets run it when needed
 	@:
@@ -76,4 +76,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo server deploy worker test test-unit check bench-quality lock
+.PHONY: help setup demo up server deploy worker test test-unit check bench-quality lock

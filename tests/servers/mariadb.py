@@ -8,7 +8,6 @@ A private MariaDB: as durable as the real one, small, gone when the tests are.
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +24,9 @@ from sqlalchemy import URL
 START_SECONDS = 60
 STOP_SECONDS = 30
 
+UNTIL_STDIN_ENDS = ["sh", "-c", '"$@" </dev/null & cat >/dev/null; kill $!; wait $!', "sh"]
+"""So that the server ends with the tests, also with tests that are killed."""
+
 USER = "middlewatch"
 PASSWORD = "p@ss:w/rd%"  # as real ones are: every reader of the URL has to get it right
 
@@ -35,7 +37,6 @@ class MariaDB:
 
     port: int
     socket: Path
-    process: subprocess.Popen[bytes]
 
     def execute(self, *statements: str) -> list[tuple]:
         """Run statements as root; the rows of the last one."""
@@ -93,6 +94,7 @@ def _running(directory: Path) -> Iterator[MariaDB]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
+                *UNTIL_STDIN_ENDS,
                 _program("mariadbd"),
                 "--no-defaults",
                 *as_user,
@@ -108,33 +110,31 @@ def _running(directory: Path) -> Iterator[MariaDB]:
                 "--innodb-log-file-size=16M",
                 "--performance-schema=OFF",
             ],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait(process, log)
-        mariadb = MariaDB(port, directory / "socket", process)
+        _wait(log)
+        mariadb = MariaDB(port, directory / "socket")
         mariadb.execute(
             f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
             rf"GRANT ALL ON `middlewatch\_%`.* TO {USER}@'127.0.0.1'",
         )
         yield mariadb
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.communicate(timeout=STOP_SECONDS)
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if "ready for connections" in log.read_text():
+    said = ""
+    while "[ERROR] Aborting" not in said and time.monotonic() < deadline:
+        said = log.read_text()
+        if "ready for connections" in said:
             return
         time.sleep(0.02)
-    raise RuntimeError(f"mariadbd did not start:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"mariadbd did not start:\n{said[-4000:]}")
 
 
 def _program(name: str) -> str:

@@ -57,12 +57,13 @@ def backfill_logs(
     Scheduled scans see nothing of it.
 
     Args:
-        start: First event time that counts. Without a zone it is UTC.
-        end: Event times from here on do not count.
-        name: Names the backfill and its namespace in the database: small letters, digits, dashes.
+        start: First event time that counts, such as 2025-03-01. Without a zone it is UTC.
+        end: Event times from here on do not count, such as 2025-04-01.
+        name: Names the backfill and its namespace in the database, such as march-2025: small
+            letters, digits and dashes, up to 63. The same name goes on with the same backfill.
         source: A directory, or s3://bucket/prefix. Empty: MIDDLEWATCH_SOURCE of the worker.
         pattern: Only files or keys that match this glob, such as **/access.log*.
-        shards: The objects are counted in this many parts, one after the other.
+        shards: The objects are counted in this many parts, 1 to 256, one after the other.
         aws_credentials_block: Name of a prefect-aws AwsCredentials block. Empty: the standard
             AWS credential chain of the worker.
         thresholds: Other thresholds for this run, by rule id, such as

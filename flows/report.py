@@ -13,9 +13,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.model.incidents import Incident
 from tasks.model.runs import RunSummary
 from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Conclusion
+from tasks.notify.message import count_for_people
 
 _ROWS = 20
 _LONGEST_TEXT = 300
@@ -58,6 +60,7 @@ def render_report(run: RunSummary) -> str:
             searches=run.searches,
             failures=run.failures,
             degradations=run.degradations,
+            notes=run.notes,
             unread=[("Not read", run.skipped), ("Quarantined", run.quarantined)],
             unparsed=run.unparsed,
             limit=_ROWS,
@@ -136,14 +139,25 @@ class _Row:
         is_said = self.attack_type.lower().startswith(self.family.lower())
         self.what = self.attack_type if is_said else f"{self.family}: {self.attack_type}"
         self.status = incident.status.replace("_", " ")
-        self.request_count = incident.activity.request_count
+        self.request_count, _ = count_for_people(incident)
         self.first_seen = incident.first_seen
         self.last_seen = incident.last_seen
+        self.when = _Markdown(_say_when(incident))
         self.confidence = verdict.confidence_level.value
         self.analyst = conclusion.judgement.analyst.value
         self.techniques = ", ".join(incident.techniques)
         self.summary = make_visible(verdict.summary)
         self.recommended_action = make_visible(verdict.recommended_action)
+
+
+def _say_when(incident: Incident) -> str:
+    """To the minute, as events are counted; short, for the UI cuts wide tables off."""
+    start, end = incident.first_seen, incident.last_seen
+    if start == end:
+        return f"{start:%Y-%m-%d %H:%M}"
+    if start.date() == end.date():
+        return f"{start:%Y-%m-%d %H:%M}-{end:%H:%M}"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
 def _show(value: object) -> str:

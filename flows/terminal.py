@@ -13,7 +13,7 @@ from tasks.model.incidents import Incident, Severity, Status
 from tasks.model.runs import RunState, RunSummary
 from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Conclusion
-from tasks.notify.message import Message
+from tasks.notify.message import Message, count_for_people
 
 _COLOURS = {
     Severity.CRITICAL: "bold white on red",
@@ -69,7 +69,7 @@ def _incident_table(incidents: Sequence[Conclusion]) -> Table:
             Text(incident.severity.value, style=_COLOURS[incident.severity]),
             _plain(incident.source_ip, 45),
             _plain(_say_what(conclusion), 150),
-            f"{incident.activity.request_count:,}",
+            f"{count_for_people(incident)[0]:,}",
             _say_when(incident),
         )
     return table

@@ -197,16 +197,33 @@ def _changes(before: EvidenceKind, incident: Incident) -> list[str]:
     if new:
         changes.append(f"now also {', '.join(new)}")
     if incident.activity.request_count != before.request_count or not changes:
-        changes.append(f"{before.request_count:,} → {_how_often(incident)}")
+        # counted as before: an incident that had logins only may have more than those now
+        changes.append(f"{before.request_count:,} → {_say_count(*_events(incident))}")
     return changes
 
 
+def count_for_people(incident: Incident) -> tuple[int, str]:
+    """How much it was, and of what: ssh logins where there was nothing else, else all events."""
+    logins = _logins(incident)
+    if logins and logins == sum(incident.activity.responses.values()):
+        return logins, "ssh login"
+    return _events(incident)
+
+
+def _events(incident: Incident) -> tuple[int, str]:
+    return incident.activity.request_count, "event" if _logins(incident) else "request"
+
+
+def _logins(incident: Incident) -> int:
+    responses = incident.activity.responses
+    return sum(n for kind, n in responses.items() if kind.startswith("ssh_"))
+
+
 def _how_often(incident: Incident) -> str:
-    count, responses = incident.activity.request_count, incident.activity.responses
-    logins = sum(n for kind, n in responses.items() if kind.startswith("ssh_"))
-    if logins and logins == sum(responses.values()):
-        return f"{logins:,} ssh login{'' if logins == 1 else 's'}"
-    noun = "event" if logins else "request"
+    return _say_count(*count_for_people(incident))
+
+
+def _say_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from flows.report import escape_markdown, incident_rows, render_report
-from tasks.model.incidents import Severity, Status
+from tasks.model.incidents import Activity, Severity, Status
 from tasks.model.objects import Coverage, SkippedObject, UnparsedSample
 from tasks.model.runs import RunState, RunSummary
 from tasks.model.text import make_visible
 from tasks.model.verdicts import Usage
+from tasks.notify.message import RunLink, incident_message
 from tests.conclusions import CONCLUSION, END, START, conclusion, conclusions, hostile
 
 RUN = RunSummary(
@@ -38,6 +39,7 @@ RUN = RunSummary(
     usage=Usage(calls=3, input_tokens=12_345, output_tokens=678, cost_usd=0.0157),
     failures=("The alert for 198.51.100.7 was refused.",),
     degradations=("Bedrock was down.",),
+    notes=("Web research is off.",),
 )
 
 
@@ -63,7 +65,7 @@ def test_coverage_comes_first():
 
 
 def test_everything_of_the_run_is_told():
-    """Found, told, cost, retried, degraded, not read and not understood are all in the report."""
+    """Found, told, cost, retried, degraded, off, not read and not understood are all in the report."""
     read = "\n".join(texts(render_report(RUN)))
 
     for part in (
@@ -74,6 +76,7 @@ def test_everything_of_the_run_is_told():
         "3 model calls, 12,345 tokens in, 678 tokens out, 0.0157 USD; 0 web searches.",
         "The alert for 198.51.100.7 was refused.",
         "Bedrock was down.",
+        "Web research is off.",
         "b.log\npermission denied",
         "a.log\n3\nno format knows it\n\\x16\\x03",
     ):
@@ -134,6 +137,7 @@ def test_hostile_text_adds_nothing_to_the_report(found, key, line, sentences):
         unparsed=((key, UnparsedSample(1, "reason", line)),),
         failures=tuple(sentences),
         degradations=tuple(sentences),
+        notes=tuple(sentences),
     )
 
     tokens = parse(render_report(run))
@@ -142,7 +146,17 @@ def test_hostile_text_adds_nothing_to_the_report(found, key, line, sentences):
     inline = {child.type for t in tokens for child in t.children or ()}
     assert inline <= {"text", "text_special", "strong_open", "strong_close"}
     assert not {"html_block", "fence", "code_block", "hr", "blockquote_open"} & set(kinds)
-    assert kinds.count("list_item_open") == 2 + 2 * len(sentences)
+    assert kinds.count("list_item_open") == 2 + 3 * len(sentences)
     assert kinds.count("td_open") == 7 * len(found) + 2 + 4
     assert {t.tag for t in tokens if t.type == "heading_open"} == {"h1", "h2"}
-    assert kinds.count("heading_open") == 6 + 2 * bool(sentences)
+    assert kinds.count("heading_open") == 6 + 3 * bool(sentences)
+
+
+def test_the_report_counts_as_the_alert_does():
+    """Of an incident of nothing but ssh logins both say the logins, not the lines about them."""
+    guessed = conclusion(activity=Activity(72, {"ssh_failure": 36}))
+
+    [row] = incident_rows(replace(RUN, conclusions=(guessed,)))
+
+    assert row["requests"] == 36
+    assert "36 ssh logins" in incident_message(guessed, RunLink("tidy-fox")).plain

@@ -74,6 +74,14 @@ def test_changed_incident_says_what_changed():
     )
 
 
+def test_changed_logins_are_counted_as_before():
+    """What was told before were events, so that is what it is compared with."""
+    now = conclusion(activity=Activity(80, {"ssh_failure": 40}))
+    before = EvidenceKind(now.incident.families, now.incident.severity, 72)
+
+    assert "Changed: 72 → 80 events" in incident_message(now, RUN, before).plain
+
+
 def test_nothing_can_be_tapped_but_our_links():
     """URLs, domains, mentions, hashtags and commands in the model's prose are code."""
     prose = "See http://evil.test/x, evil.test, (@admin), #tag and /start; 198.51.100.7 did it."

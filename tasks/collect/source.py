@@ -89,10 +89,15 @@ def recall(ledger: Ledger, source: str, objects: Iterable[LogObject]) -> Remembe
             record = known.get((log_object.object_key, log_object.version))
             if record is None:
                 to_read.append(log_object)
-            elif record.state == "skipped":
-                to_read.append(replace(log_object, attempts=record.attempts))
             elif record.state == "done":
                 unchanged += 1
-            else:
+            elif record.state == "quarantined" and _is_as_tried(log_object, record):
                 quarantined += 1
+            else:
+                to_read.append(replace(log_object, attempts=record.attempts))
     return Remembered(tuple(to_read), unchanged, quarantined)
+
+
+def _is_as_tried(log_object: LogObject, record: KnownObject) -> bool:
+    """A file that grew may be whole by now, such as a log compressed while it is written."""
+    return record.size_bytes in (None, log_object.size_bytes)

@@ -92,6 +92,8 @@ class KnownObject:
     state: Literal["done", "quarantined", "skipped"]
     attempts: int
     """Runs that tried to read it."""
+    size_bytes: int | None = None
+    """Bytes that there were to read when it was last tried, as stored; None: as many as now."""
 
 
 @dataclass(frozen=True, slots=True)

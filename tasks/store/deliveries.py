@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select, update
 
 from tasks.model.alerts import Alert, Delivery, DeliveryOutcome, DeliveryState
 from tasks.model.objects import digest
-from tasks.store.engine import transaction, upsert
+from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.tables import deliveries
 
 ALERT = TypeAdapter(Alert)
@@ -45,8 +45,7 @@ class Outbox:
             for alert in alerts
         ]
         with transaction(self._engine) as connection:
-            for row in rows:
-                upsert(connection, deliveries, [row], keep=set(row))
+            upsert(connection, deliveries, rows, keep=set(deliveries.c.keys()))
 
     def begin_attempt(self, now: datetime) -> list[Delivery]:
         """
@@ -65,7 +64,9 @@ class Outbox:
                 select(deliveries).where(*mine).order_by(*oldest_first).with_for_update()
             ).all()
             attempted = {"attempts": deliveries.c.attempts + 1, "updated_at": now}
-            connection.execute(update(deliveries).where(*mine).values(attempted))
+            for chunk in chunks([row.id for row in rows]):
+                these = deliveries.c.id.in_(chunk)
+                connection.execute(update(deliveries).where(these).values(attempted))
         return [
             Delivery(
                 row.id, ALERT.validate_python(row.alert), DeliveryState(row.state), row.attempts

@@ -70,12 +70,17 @@ class Ledger:
     ) -> Mapping[tuple[str, str], KnownObject]:
         """Return what is on record of these versions; unknown ones are absent."""
         ids = {self._id(source, *pair): pair for pair in keys_and_versions}
-        columns = (log_objects.c.id, log_objects.c.state, log_objects.c.attempts)
+        columns = (
+            log_objects.c.id,
+            log_objects.c.state,
+            log_objects.c.attempts,
+            log_objects.c.size,
+        )
         known: dict[tuple[str, str], KnownObject] = {}
         with transaction(self._engine) as connection:
             for chunk in chunks(list(ids)):
                 rows = connection.execute(select(*columns).where(log_objects.c.id.in_(chunk)))
-                known |= {ids[row.id]: KnownObject(row.state, row.attempts) for row in rows}
+                known |= {ids[i]: KnownObject(state, tried, size) for i, state, tried, size in rows}
         return known
 
     def file_streams(self, source: str) -> Sequence[FileStream]:
@@ -320,7 +325,7 @@ class Ledger:
         ]
         for chunk in chunks(ids):
             failed = select(log_objects.c.id).where(
-                log_objects.c.id.in_(chunk), log_objects.c.state == "skipped"
+                log_objects.c.id.in_(chunk), log_objects.c.state != "done"
             )
             for row_id in connection.scalars(failed).all():
                 connection.execute(delete(log_objects).where(log_objects.c.id == row_id))

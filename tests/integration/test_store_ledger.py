@@ -215,6 +215,23 @@ def test_an_object_that_cannot_be_read_is_tried_again_and_then_set_aside(scans):
     assert requests_of(scans) == 1
 
 
+def test_a_file_that_was_set_aside_is_read_when_it_has_grown(scans, tmp_path):
+    """A log that is compressed while it is written is whole at last, and nothing of it is lost."""
+    log = tmp_path / "access.log.gz"
+    whole = gzip.compress("".join(map(attack, range(500))).encode())
+    log.write_bytes(whole[:-9])
+    source = open_source(Location(str(tmp_path), pattern="*.gz"))
+    told = [r for _ in range(MAX_ATTEMPTS) for r in scans.run(source)]
+    assert len(told[-1].quarantined) == 1
+    assert scans.run(source) == []
+
+    log.write_bytes(whole)
+    scans.run(source)
+
+    assert requests_of(scans) == 500
+    assert set(rows(scans, "state")) == {("done",)}
+
+
 def test_an_object_that_failed_can_be_done_later(scans):
     """Nothing of the failure is left in the ledger but the number of attempts."""
     source = shelf({"a": attack(1)})

@@ -22,7 +22,7 @@ from tasks.model.incidents import Incident
 from tasks.model.objects import Location
 from tasks.store.schema import open_database
 from tests.bare_scans import Scans, Shelf
-from tests.counting import Line, bursts, lines_of
+from tests.counting import NEW_YEAR, Line, bursts, lines_of, request
 
 on_sqlite = settings(
     max_examples=60,
@@ -60,6 +60,9 @@ def render(line: Line) -> bytes:
 texts = st.lists(bursts(), min_size=2, max_size=6).map(
     lambda found: [render(line) for burst in found for line in burst]
 )
+
+
+STRANGE = render(request(NEW_YEAR + 700, "/a?id=1+union+select+2", source_ip="198.51.100.9"))
 
 
 @dataclass
@@ -100,8 +103,8 @@ class World:
         self.files[number], self.written[number] = text[end:], 0
 
     def put(self, number: int, start: int, count: int) -> None:
-        """An object holds any lines, also those of others; the version before is gone."""
-        lines = b"".join(self.files + self.objects).splitlines(keepends=True)
+        """An object holds any lines, also such that nobody will have sent in the end."""
+        lines = [STRANGE, *b"".join(self.files + self.objects).splitlines(keepends=True)]
         self.shelf.objects[f"{number}.log"] = b"".join(lines[start : start + count])
 
     def finish(self) -> None:
@@ -157,7 +160,7 @@ def live(lines: list[bytes], deal: list[int], story: list, url: str | None) -> l
             if what == "append":
                 world.append(number, size)
             elif what == "put":
-                world.put(number, size % 30, size // 40)
+                world.put(number, size % 10, size // 40)
             else:
                 world.rotate(number, is_compressed=what == "compress")
             if then != "wait":

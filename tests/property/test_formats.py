@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.parser import LineParser, parse_line
+from tasks.collect.formats.log_format import compile_apache, compile_nginx
+from tasks.collect.formats.parser import BUILT_IN, W3C, FormatChoice, LineParser, parse_line
 from tasks.model.events import Event, Unparsed
 
 PIECES = [
@@ -16,6 +17,14 @@ PIECES = [
     b"sshd[1]: ", b"nginx: ", b"Failed password for ", b"invalid user ", b" from ", b" port 22",
     b"Invalid user ", b"message repeated 3 times: [ ", b"Accepted publickey for ", b" ssh2", b"#",
     b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", "ж".encode(), b"0000-00-00T00:00:00Z ",
+    b"2026/02/22 22:10:01 [error] 1#1: *1 ", b", client: 192.0.2.7", b", server: ", b', request: "',
+    b"[Sun Feb 22 22:10:01.1 2026] [core:error] ", b"[client 192.0.2.7:5] ", b" in request ",
+    b"https 2026-02-22T22:10:01.1Z app/a/b ", b"192.0.2.7:28 ", b"10.0.0.1:80 0.1 0.1 0.1 200 200 1 2",
+    b"0123456789abcdef" * 4 + b" ", b"<38>1 2026-02-22T22:18:33Z web-01 sshd 1 - - ", b"haproxy[1]: ",
+    b"[22/Feb/2026:22:10:01.655] fe be/s 1/1/1/1/1 200 1 - - ---- 1/1/1/1/1 0/0 ", b"{x} ", b"<Event ",
+    b"[2026-02-22 22:10:01.4] ", b"[Client 192.0.2.7] ", b"2026-02-22 22:10:01 ", b"2026-02-22\t22:10:01\t",
+    b'{"remote_addr":"192.0.2.7","request":"GET /","time":', b'{"ts":1,"status":', b'"}', b"}", b"\\x",
+    b'{"MESSAGE":"', b'","__REALTIME_TIMESTAMP":"1771798201000000"}', b"\t",
 ]  # fmt: skip
 lines = st.one_of(
     st.binary(max_size=200),
@@ -43,7 +52,8 @@ def test_any_line(line):
     for event in parsed:
         assert isinstance(event, Event)
         assert 0 <= event.timestamp < 1 << 32
-        for text in (event.url_original, event.user_name, event.user_agent_original):
+        texts = (event.url_original, event.user_name, event.user_agent_original, event.event_reason)
+        for text in texts:
             assert text is None or text.encode()
 
 
@@ -53,3 +63,30 @@ def test_order_does_not_matter(many):
     parser = LineParser(clock())
 
     assert [parser.parse(line) for line in many] == [parse_line(line, clock()) for line in many]
+
+
+DECLARED = [
+    compile_nginx(
+        '$remote_addr - $remote_user [$time_local] "$request" $status "$http_user_agent"'
+    ),
+    compile_apache('%h %l %u %t "%r" %>s %b'),
+]
+
+
+@given(st.sampled_from(sorted(BUILT_IN)), lines)
+def test_any_line_in_a_forced_format(name, line):
+    """Every format by itself, and declared ones, take any bytes without raising."""
+    parser = LineParser(clock(), FormatChoice(formats=(name, *(d.parse for d in DECLARED), W3C)))
+
+    assert isinstance(parser.parse(line), (tuple, Unparsed))
+
+
+@given(st.lists(lines | st.just(b"#Fields: date time c-ip cs-uri-stem"), max_size=12))
+def test_w3c_lines(many):
+    """A directive changes nothing for lines that are read without it."""
+    parser = LineParser(clock())
+
+    for line in many:
+        alone = parse_line(line, clock())
+        parsed = parser.parse(line)
+        assert parsed == alone or isinstance(alone, Unparsed)

@@ -39,7 +39,7 @@ _APACHE = re.compile(
     rb"(?:\[(?:client|remote) ([^\]\s]+)\] )?(.*)",
     re.DOTALL,
 )
-_APACHE_REQUEST = re.compile(rb"in request (.*?)(?:, referer: .*)?", re.DOTALL)
+_APACHE_REQUEST = re.compile(rb"in request (.*?)(?:, referer: |\Z)", re.DOTALL)
 _APACHE_LOGIN = re.compile(
     rb"(?:AH\d{5}: )?user [`']?(.*?)'?"
     rb"(?:(: authentication failure for \".*\": Password Mismatch|: password mismatch: .*)"

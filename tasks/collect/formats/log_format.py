@@ -244,14 +244,22 @@ def _translate_region(region: Sequence[Part], quoted: bool, seen: dict[str, None
     free = [n for n, p in enumerate(region) if isinstance(p, Variable) and p.pattern is _FREE]
     if len(free) > 1:
         _refuse_forgery(region, free[0])
-    any_text = r'(?:[^"\\]|\\.)*' if quoted else r'[^"]*'
     return "".join(
         re.escape(part)
         if isinstance(part, str)
-        # of several free ones, the first takes the least
-        else _translate(part, any_text + ("?" if len(free) > 1 and n != free[-1] else ""), seen)
+        else _translate(part, _any_text(part, quoted=quoted, is_last=n in free[-1:]), seen)
         for n, part in enumerate(region)
     )
+
+
+def _any_text(variable: Variable, *, quoted: bool, is_last: bool) -> str:
+    """What a client may have written; of several such texts, the first ones take the least."""
+    text = r'(?:[^"\\]|\\.)*' if quoted else r'[^"]*'
+    if is_last:
+        return text
+    if variable.field == "url_path":  # the query behind it begins with a question mark
+        return text.replace("[^", "[^?")
+    return f"{text}?"
 
 
 def _refuse_forgery(region: Sequence[Part], first: int) -> None:

@@ -50,6 +50,8 @@ def parse_syslog(line: bytes, context: Context) -> Parsed | None:
     if match is None:
         return None
     minute, second, iso_minute, iso_second, offset, program, message = match.groups()
+    if program is not None and program.startswith(b"{"):  # JSON without a program before it
+        program, message = None, line[match.start(6) :]
     own = _parse_own_line(program, message, context)
     if own is not None:
         return own

@@ -91,11 +91,12 @@ ELB = _text_format(
 """
 Application and classic load balancers.
 
-Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
+Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/ (access logs)
 """
 
 S3 = _text_format(
-    rb"[0-9a-f]{64} (?!\d+\.\d+\.\d+\.\d+ )(?P<url_domain>[\w.-]+) \[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
+    rb"[0-9a-f]{64} (?!\d+\.\d+\.\d+\.\d+ )(?P<url_domain>[\w.-]+) ",
+    rb"\[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
     rb"(?P<source_ip>", _ADDRESS, rb"|-) (?P<user_name>\S+) \S+ \S+ \S+ ",
     rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
     rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",

@@ -1,0 +1,178 @@
+"""Load balancers, S3, proxies and other access logs: the client is the peer, whatever it sends."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.parser import parse_line
+from tasks.model.events import Event, EventCategory, Unparsed
+
+CLOCK = ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
+TIMESTAMP = int(datetime(2026, 2, 22, 22, 10, 1, tzinfo=UTC).timestamp())
+OWNER = "0123456789abcdef" * 4
+VICTIM = "198.51.100.9"
+
+SAMPLES = {
+    "alb": (
+        "https 2026-02-22T22:10:01.186641Z app/shop/50dc6c495c0c9188 192.0.2.7:2817 10.0.0.1:80 "
+        '0.086 0.048 0.037 404 404 0 57 "GET https://shop.example:443/a/b?id=1%27 HTTP/1.1" '
+        '"curl/8.5" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 arn:aws:elasticloadbalancing:x '
+        '"Root=1-58337281" "shop.example" "arn:aws:acm:x" 1 2026-02-22T22:10:00.364000Z '
+        '"authenticate,forward" "-" "-" "10.0.0.1:80" "404" "-" "-" TID_1234'
+    ),
+    "classic elb": (
+        "2026-02-22T22:10:01.943958Z shop 192.0.2.7:2817 10.0.0.1:80 0.000073 0.001048 0.000057 "
+        '404 404 0 57 "GET http://shop.example:80/a/b?id=1%27 HTTP/1.1" "curl/8.5" - -'
+    ),
+    "s3": (
+        f"{OWNER} shop.example [22/Feb/2026:22:10:01 +0000] 192.0.2.7 - 3E57427F3EXAMPLE "
+        'REST.GET.OBJECT a/b "GET /a/b?id=1%27 HTTP/1.1" 404 NoSuchKey 57 - 7 - "-" "curl/8.5" - '
+        "s9lzHYrFp76ZVxRcpX9+5cjAnEH2ROuNkd2BHfIa6UkFVdtjf5mKR3/eTPFvsiP/XV/VLi31234= SigV4 "
+        "ECDHE-RSA-AES128-GCM-SHA256 - shop.example TLSv1.2 - -"
+    ),
+    "haproxy": (
+        "192.0.2.7:33317 [22/Feb/2026:22:10:01.655] http-in static/srv1 10/0/30/69/109 404 57 - - "
+        '---- 1/1/1/1/0 0/0 {shop.example} {} "GET /a/b?id=1%27 HTTP/1.1"'
+    ),
+    "haproxy in syslog": (
+        "Feb 22 22:10:01 lb-01 haproxy[14389]: 192.0.2.7:33317 [22/Feb/2026:23:10:00.655] http-in~ "
+        'static/srv1 10/0/30/69/109 404 57 - - ---- 1/1/1/1/0 0/0 "GET /a/b?id=1%27 HTTP/1.1"'
+    ),
+    "haproxy in rfc 5424": (
+        "<134>1 2026-02-23T01:10:01.655+03:00 lb-01 haproxy 14389 - - 192.0.2.7:33317 "
+        "[22/Feb/2026:23:10:00.655] http-in static/<NOSRV> 10/-1/-1/-1/109 404 57 - - "
+        'SC-- 1/1/1/1/0 0/0 "GET /a/b?id=1%27 HTTP/1.1"'
+    ),
+    "nginx proxy manager": (
+        "[22/Feb/2026:22:10:01 +0000] - 404 404 - GET https shop.example "
+        '"/a/b?id=1%27" [Client 192.0.2.7] [Length 57] [Gzip 1.2] [Sent-to 10.0.0.5] "curl/8.5" "-"'
+    ),
+    "nginx proxy manager, standard": (
+        "[22/Feb/2026:22:10:01 +0000] 404 - GET https shop.example "
+        '"/a/b?id=1%27" [Client 192.0.2.7] [Length 57] [Gzip -] "curl/8.5" "-"'
+    ),
+    "host first": (
+        '[22/Feb/2026:22:10:01 +0000] shop.example 192.0.2.7 0.227 "GET /a/b?id=1%27 HTTP/2.0" '
+        "404 57 440 - curl/8.5"
+    ),
+    "zoraxy": (
+        "2026/02/22 22:10:02 [2026-02-22 22:10:01.417736] [router:host-http] [origin:shop.example] "
+        "[client: 192.0.2.7] [useragent: curl/8.5] GET /a/b?id=1%27 404"
+    ),
+    "litespeed": (
+        '"192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "GET /a/b?id=1%27 HTTP/1.1" 404 57 "-" '
+        '"curl/8.5""'
+    ),
+}
+
+
+def parse(line: str) -> Event:
+    parsed = parse_line(line.encode(), CLOCK)
+    assert not isinstance(parsed, Unparsed), parsed
+    (event,) = parsed
+    return event
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_request(name):
+    """Every format says when, who, what and with what result."""
+    event = parse(SAMPLES[name])
+
+    assert event.timestamp == TIMESTAMP
+    assert event.source_ip == "192.0.2.7"
+    assert event.category is EventCategory.WEB
+    assert event.http_request_method == "GET"
+    assert event.url_original == "/a/b?id=1%27"
+    assert (event.url_path, event.url_query) == ("/a/b", "id=1%27")
+    assert event.http_response_status_code == 404
+    if "haproxy" not in name:
+        assert event.user_agent_original == "curl/8.5"
+        assert event.http_request_referrer is None
+    if "haproxy" not in name and name != "litespeed":
+        assert event.url_domain == "shop.example"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_cut_off(name):
+    """A line that was cut anywhere accuses nobody else and breaks nothing."""
+    line = SAMPLES[name].encode()
+
+    for end in range(len(line)):
+        parsed = parse_line(line[:end], CLOCK)
+        if not isinstance(parsed, Unparsed):
+            assert {event.source_ip for event in parsed} <= {"192.0.2.7"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hostile"),
+    [
+        ("alb", f'x\\" - - {VICTIM}:1 10.0.0.1:80 \\"'),
+        ("s3", f'\\" 200 - 1 - 7 - \\"-\\" {VICTIM}'),
+        ("nginx proxy manager", f"x\\x22 [Client {VICTIM}] [Length 1] \\x22"),
+        ("host first", f"x [Client {VICTIM}] {VICTIM} 0.1 x"),
+        ("zoraxy", f"x] [client: {VICTIM}] [useragent: y] GET /z 200"),
+        ("litespeed", f'x\\" {VICTIM} - - [22/Feb/2026:22:10:01 +0000] \\"GET / HTTP/1.1\\" 200 1'),
+    ],
+)
+def test_agent_that_looks_like_a_line(name, hostile):
+    """What a client writes into its agent is its agent, and the client stays who it is."""
+    event = parse(SAMPLES[name].replace("curl/8.5", hostile))
+
+    assert event.source_ip == "192.0.2.7"
+    assert event.url_original == "/a/b?id=1%27"
+    assert event.http_response_status_code == 404
+    assert VICTIM in (event.user_agent_original or "")
+
+
+def test_request_that_a_load_balancer_did_not_understand():
+    """A malformed request is an event without a target."""
+    line = SAMPLES["alb"].replace(
+        "GET https://shop.example:443/a/b?id=1%27 HTTP/1.1", "- http://shop.example:80- -"
+    )
+    event = parse(line.replace(" 404 404 ", " 400 - "))
+
+    assert (event.url_original, event.http_response_status_code) == (None, 400)
+
+
+def test_amazon_itself():
+    """What S3 did by itself has no client and is nothing to count."""
+    line = SAMPLES["s3"].replace(" 192.0.2.7 ", " - ").encode()
+
+    assert parse_line(line, CLOCK) == ()
+
+
+def test_bad_request_at_haproxy():
+    """A request that HAProxy did not understand is an event without a target."""
+    line = SAMPLES["haproxy"].replace("GET /a/b?id=1%27 HTTP/1.1", "<BADREQ>")
+
+    assert parse(line.replace(" 404 ", " -1 ")).http_response_status_code is None
+    assert parse(line).url_original is None
+
+
+def test_encoding_of_haproxy():
+    """HAProxy writes a quote as #22."""
+    line = SAMPLES["haproxy"].replace("id=1%27", "id=#22#3E<")
+
+    assert parse(line).url_query == 'id=">#3E<'.replace("#3E", "")
+
+
+def test_other_messages_of_haproxy():
+    """Connections without a request are understood and hold nothing to count."""
+    line = (
+        b"Feb 22 22:10:01 lb haproxy[1]: 192.0.2.7:5 [22/Feb/2026:22:10:01.655] fe/1: SSL failure"
+    )
+
+    assert parse_line(line, CLOCK) == ()
+
+
+def test_envoy():
+    """Envoy's default format names only what a client can forge, and the reason says so."""
+    line = (
+        b'[2026-02-22T22:10:01.310Z] "GET /a HTTP/1.1" 200 - 0 12 1 1 "198.51.100.9" "curl" "id" '
+        b'"shop.example" "10.0.0.1:80"'
+    )
+    parsed = parse_line(line, CLOCK)
+
+    assert isinstance(parsed, Unparsed)
+    assert "forge" in parsed.reason

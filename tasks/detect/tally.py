@@ -407,7 +407,9 @@ def _hash(content: bytes) -> int:
 def _activity(event: Event) -> str:
     """The status class or login outcome; empty for what has neither."""
     if event.category is EventCategory.AUTHENTICATION:
-        return f"ssh_{event.event_outcome}" if event.event_outcome else ""
+        if event.event_outcome is None or event.event_action == "http_login":
+            return ""
+        return f"ssh_{event.event_outcome}"
     status = (event.http_response_status_code or 0) // 100
     return f"{status}xx" if 2 <= status <= 5 else ""
 

@@ -94,6 +94,25 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=600, description="Longest wait for one answer of the model.")
     ] = 60
 
+    budget_calls_per_run: Annotated[
+        int, Field(ge=0, le=1000, description="Calls of the model in one run.")
+    ] = 100
+    budget_calls_per_day: Annotated[
+        int, Field(ge=0, description="Calls of the model in one day, UTC.")
+    ] = 2_000
+    budget_tokens_per_run: Annotated[
+        int, Field(ge=0, description="Tokens in and out in one run.")
+    ] = 1_000_000
+    budget_tokens_per_day: Annotated[
+        int, Field(ge=0, description="Tokens in and out in one day.")
+    ] = 10_000_000
+    budget_usd_per_run: Annotated[
+        float, Field(ge=0, description="US dollars for the model in one run.")
+    ] = 1.0
+    budget_usd_per_day: Annotated[
+        float, Field(ge=0, description="US dollars for the model in one day.")
+    ] = 10.0
+
     tavily_api_key: Annotated[
         SecretStr | None,
         Field(

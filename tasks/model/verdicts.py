@@ -84,6 +84,15 @@ class Usage:
             self.cost_usd + other.cost_usd,
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        """What is left without *other*."""
+        return Usage(
+            self.calls - other.calls,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cost_usd - other.cost_usd,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -92,7 +101,10 @@ class Judgement:
     verdict: Verdict
     analyst: AnalystName
     analyst_reason: str | None = None
-    """Why the rules analyst answered although Bedrock was asked for; one sentence, ours."""
+    """
+    Why the rules analyst answered although Bedrock was asked for, or why the model's verdict on
+    another suspect is shared; one sentence, ours.
+    """
     model_id: str | None = None
     prompt_sha256: str | None = None
     usage: Usage = Usage()

@@ -1,6 +1,6 @@
 """Incidents: what the rules say of them, what the analyst concluded, and what is still to do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from tasks.model.incidents import (
 )
 from tasks.model.objects import digest
 from tasks.model.verdicts import Conclusion, Judged, Research, conclude
-from tasks.store.engine import transaction, upsert
+from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.tables import incidents
 
 FINDINGS = TypeAdapter(tuple[Finding, ...])
@@ -148,14 +148,25 @@ def load_incident(engine: Engine, incident_id: str) -> Incident:
         return _incident(connection.execute(_by_id(incident_id)).one())
 
 
-def prepare_alert(engine: Engine, judged: Judged) -> Alert | None:
+def load_incidents(engine: Engine, incident_ids: Sequence[str]) -> dict[str, Incident]:
+    """As *load_incident*, many at once; by id."""
+    with transaction(engine) as connection:
+        return {row.id: _incident(row) for row in _rows(connection, incident_ids)}
+
+
+def prepare_alerts(engine: Engine, judged: Sequence[Judged]) -> list[Alert]:
     """
-    What people are to be told of this conclusion; None when there is nothing to tell.
+    What people are to be told of these conclusions.
 
     The same state change gives the same `kind`, however often it is prepared.
     """
     with transaction(engine) as connection:
-        row = connection.execute(_by_id(judged.suspect.incident_id)).one()
+        rows = {row.id: row for row in _rows(connection, [j.suspect.incident_id for j in judged])}
+    alerts = (_prepare_alert(rows[j.suspect.incident_id], j) for j in judged)
+    return [alert for alert in alerts if alert is not None]
+
+
+def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
     conclusion = conclude(_incident(row), judged.judgement, judged.research)
     status = conclusion.incident.status
     if row.status == Status.CLOSED or not status.is_alerted:
@@ -168,19 +179,31 @@ def prepare_alert(engine: Engine, judged: Judged) -> Alert | None:
     return Alert(f"changed-{change[:12]}", conclusion, before)
 
 
-def record_conclusion(engine: Engine, judged: Judged, now: datetime) -> Conclusion:
-    """The verdict is on record; writing it twice is writing it once."""
+def record_conclusions(
+    engine: Engine, judged: Sequence[Judged], now: datetime
+) -> list[Conclusion]:
+    """The verdicts are on record, all or none; writing them twice is writing them once."""
+    ordered = sorted(judged, key=lambda j: j.suspect.incident_id)  # same order, no deadlocks
     with transaction(engine) as connection:
-        row = connection.execute(_by_id(judged.suspect.incident_id).with_for_update()).one()
-        incident = _incident(row)
-        conclusion = conclude(incident, judged.judgement, judged.research)
-        if row.status != Status.CLOSED:
-            connection.execute(
-                update(incidents)
-                .where(incidents.c.id == incident.id)
-                .values(_verdict_columns(conclusion, incident, now))
-            )
+        return [_record_conclusion(connection, j, now) for j in ordered]
+
+
+def _record_conclusion(connection: Connection, judged: Judged, now: datetime) -> Conclusion:
+    row = connection.execute(_by_id(judged.suspect.incident_id).with_for_update()).one()
+    incident = _incident(row)
+    conclusion = conclude(incident, judged.judgement, judged.research)
+    if row.status != Status.CLOSED:
+        connection.execute(
+            update(incidents)
+            .where(incidents.c.id == incident.id)
+            .values(_verdict_columns(conclusion, incident, now))
+        )
     return conclusion
+
+
+def _rows(connection: Connection, incident_ids: Sequence[str]) -> Iterator[Row[Any]]:
+    for chunk in chunks(incident_ids):
+        yield from connection.execute(select(incidents).where(incidents.c.id.in_(chunk)))
 
 
 def _by_id(incident_id: str) -> Any:  # noqa: ANN401 -- a select over all columns
@@ -231,7 +254,5 @@ def _incident(row: Row[Any]) -> Incident:
 
 def load_conclusions(engine: Engine, judged: Sequence[Judged]) -> list[Conclusion]:
     """What a run's report shows of its suspects."""
-    return [
-        conclude(load_incident(engine, j.suspect.incident_id), j.judgement, j.research)
-        for j in judged
-    ]
+    found = load_incidents(engine, [j.suspect.incident_id for j in judged])
+    return [conclude(found[j.suspect.incident_id], j.judgement, j.research) for j in judged]

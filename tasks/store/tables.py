@@ -248,6 +248,8 @@ deliveries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("sent_at", UtcDateTime),
+    Column("unconfirmed", Integer, nullable=False, default=0),
+    Column("not_before", UtcDateTime),
     Index("ix_deliveries_state", "namespace", "state"),
     Index("ix_deliveries_incident_id", "incident_id"),
     **MYSQL,
@@ -263,3 +265,26 @@ searches = Table(
     Column("searched_at", UtcDateTime, nullable=False),
     **MYSQL,
 )
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("scope", String(80), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_usd", Numeric(14, 6), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    **MYSQL,
+)
+"""What the model has taken, with what is booked for calls under way; `day:<date>`, `run:<id>`."""
+
+shared_verdicts = Table(
+    "shared_verdicts",
+    metadata,
+    Column("likeness", Digest, primary_key=True),
+    Column("judgement", JSON, nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    **MYSQL,
+)
+"""What the model said of evidence like that, for suspects that there is no call left for."""

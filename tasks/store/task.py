@@ -14,8 +14,11 @@ from tasks.model.runs import Run
 from tasks.model.verdicts import Judged
 from tasks.settings import settings
 from tasks.store.deliveries import Outbox
-from tasks.store.incidents import prepare_alert, record_conclusion
+from tasks.store.incidents import prepare_alerts, record_conclusions
 from tasks.store.schema import open_database
+
+MAX_LOGGED = 10
+"""Incidents that one task run names one by one."""
 
 
 @task(
@@ -38,7 +41,7 @@ def queue_alerts(
     """
     engine = open_database(settings().database_url.get_secret_value())
     outbox = Outbox(engine, run.namespace, channel)
-    alerts = [alert for j in judged if (alert := prepare_alert(engine, j)) is not None]
+    alerts = prepare_alerts(engine, judged)
     state = DeliveryState.PENDING if is_on else DeliveryState.SKIPPED
     now = datetime.now(UTC)
     outbox.add(alerts, state=state, run_id=run.id, now=now)
@@ -46,7 +49,7 @@ def queue_alerts(
 
 
 @task(
-    task_run_name="record-{judged.suspect.source_ip}",
+    task_run_name="record-{name}",
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
@@ -54,20 +57,27 @@ def queue_alerts(
     cache_policy=NO_CACHE,
     tags=["database"],
 )
-def record_incident(judged: Judged) -> Status:
+def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:
     """
-    The verdict, the research and the status that follow from them are on record.
+    The verdicts, the research and the statuses that follow from them are on record.
+
+    Args:
+        name: For people: the address of a single one, or which part of the run's they are.
+        judged: Written in one transaction.
 
     Raises:
-        TransientError: Nothing was written; the incident still waits for the analyst.
+        TransientError: Nothing was written; the incidents still wait for the analyst.
     """
     engine = open_database(settings().database_url.get_secret_value())
-    incident = record_conclusion(engine, judged, datetime.now(UTC)).incident
-    get_run_logger().info(
-        "recorded incident %s: %s, %s, %s",
-        incident.id[:12],
-        incident.family,
-        incident.severity,
-        incident.status,
-    )
-    return incident.status
+    recorded = [c.incident for c in record_conclusions(engine, judged, datetime.now(UTC))]
+    for incident in recorded[:MAX_LOGGED]:
+        get_run_logger().info(
+            "recorded incident %s: %s, %s, %s",
+            incident.id[:12],
+            incident.family,
+            incident.severity,
+            incident.status,
+        )
+    if len(recorded) > MAX_LOGGED:
+        get_run_logger().info("recorded %d incidents in all", len(recorded))
+    return [incident.status for incident in recorded]

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from tasks.model.circuit import Circuit
 from tasks.model.errors import PermanentError, TransientError
 from tasks.model.incidents import Incident
 from tasks.model.verdicts import AnalystName, Judgement, Research, Usage
 from tasks.settings import Settings
 from tasks.triage.answer import Accepted, Answer, Refused, check_answer
+from tasks.triage.guard import Guard, Permit
 from tasks.triage.prices import price_of
 from tasks.triage.prompt import Prompt, prompt_sha256, write_prompt
 
@@ -67,6 +69,12 @@ _BLOCKED = {"refusal", "guardrail_intervened", "content_filtered"}
 _COMPLETE = {"tool_use", "end_turn", "stop_sequence"}
 
 
+_CHARACTERS_PER_TOKEN = 3
+"""Of JSON with log lines; too few rather than too many, because the estimate is what is booked."""
+_TOOL_TOKENS = 1500
+"""What the answer's schema and the instructions around it take."""
+
+
 class BedrockBusyError(TransientError):
     """Bedrock may answer later. *usage* is what the attempt took all the same."""
 
@@ -87,6 +95,8 @@ class BedrockFailedError(PermanentError):
 class _Failure:
     message: str
     is_transient: bool
+    is_of_service: bool = True
+    """Others would meet the same."""
 
 
 @dataclass(slots=True)
@@ -117,19 +127,29 @@ class BedrockAnalyst:
         self._building = threading.Lock()
         self._structured: Runnable[Any, Any] | None = None
 
-    def judge(self, incident: Incident, research: Research | None = None) -> Judgement:
+    def judge(
+        self, incident: Incident, research: Research | None = None, guard: Guard | None = None
+    ) -> Judgement:
         """
         The model's verdict on *incident*; an unusable answer is sent back once for correction.
 
+        Args:
+            incident: What is judged.
+            research: For the second look: what the web says.
+            guard: Says before each call whether it may be made; None: it may.
+
         Raises:
             BedrockBusyError: Throttled, timed out, or out of order: try again later.
-            BedrockFailedError: Not allowed, refused, or two unusable answers.
+            BedrockFailedError: Not allowed, refused, two unusable answers, or the guard said no.
+            TransientError: The guard could not say.
         """
+        guard = guard or Guard(Circuit("Bedrock"))
         prompt = write_prompt(incident, research)
         with self._slots, _metered() as meter:
-            outcome = self._ask(prompt, incident)
+            outcome = self._ask_guarded(prompt, incident, meter, guard)
             if isinstance(outcome, Refused):
-                outcome = self._ask(prompt.correct(outcome.problem), incident)
+                corrected = prompt.correct(outcome.problem)
+                outcome = self._ask_guarded(corrected, incident, meter, guard)
         usage = self._bill(meter)
         if isinstance(outcome, Accepted):
             return Judgement(
@@ -150,6 +170,28 @@ class BedrockAnalyst:
         if outcome.is_transient:
             raise BedrockBusyError(outcome.message, usage)
         raise BedrockFailedError(outcome.message, usage)
+
+    def estimate(self, prompt: Prompt) -> Usage:
+        """What one call takes at most, as far as that is known before."""
+        characters = len(prompt.system) + len(prompt.user)
+        tokens = _TOOL_TOKENS + characters // _CHARACTERS_PER_TOKEN
+        cost = self._price.cost_usd(tokens, MAX_OUTPUT_TOKENS)
+        return Usage(1, tokens, MAX_OUTPUT_TOKENS, cost)
+
+    def _ask_guarded(
+        self, prompt: Prompt, incident: Incident, meter: _Meter, guard: Guard
+    ) -> Accepted | Refused | _Failure:
+        permit = guard.begin(self.estimate(prompt))
+        if not isinstance(permit, Permit):
+            return _Failure(permit, is_transient=False)
+        before = self._bill(meter)
+        outcome = self._ask(prompt, incident)
+        guard.end(permit, self._bill(meter) - before)
+        if isinstance(outcome, _Failure) and outcome.is_of_service:
+            guard.record_failure(permit, outcome.message, is_final=not outcome.is_transient)
+        else:
+            guard.record_success()
+        return outcome
 
     def _ask(self, prompt: Prompt, incident: Incident) -> Accepted | Refused | _Failure:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -188,6 +230,7 @@ class BedrockAnalyst:
                 f"Model {self._settings.bedrock_model_id} declined to judge {incident.source_ip}"
                 f" ({stop_reason}): review this one by hand, or set another model.",
                 is_transient=False,
+                is_of_service=False,
             )
         if stop_reason == "max_tokens":
             return Refused("The answer was cut off at the token limit: write shorter texts.")

@@ -18,7 +18,7 @@ class ScriptedAnalyst:
     def __init__(self, *outcomes):
         self.outcomes = list(outcomes)
 
-    def judge(self, incident, research=None):
+    def judge(self, incident, research=None, guard=None):
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome

@@ -1,0 +1,67 @@
+"""Circuits: what does not answer is not asked again and again in one run."""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+
+FAILURES = 3
+"""In a row, of whatever is asked for whomever; any answer begins a new row."""
+PATIENCE_SECONDS = 20.0
+"""A row of failures that may pass is waited out for this long: throttling lasts some seconds."""
+
+
+class Circuit:
+    """Whether one service is still worth asking. Safe to share between threads."""
+
+    def __init__(
+        self,
+        service: str,
+        patience_seconds: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing has failed yet; *service* is for people."""
+        self._service = service
+        self._patience_seconds = patience_seconds
+        self.clock = clock
+        self._lock = Lock()
+        self._failures = 0
+        self._since = 0.0
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the service is given up, one sentence; None while it is worth asking."""
+        return self._reason
+
+    def record_success(self) -> None:
+        """It answered, if only with a refusal of this one request."""
+        with self._lock:
+            self._failures = 0
+
+    def record_failure(self, message: str, began_at: float, *, is_final: bool = False) -> None:
+        """
+        It did not do what it is there for.
+
+        Args:
+            message: One sentence that says what happened.
+            began_at: When it was asked, by *clock*.
+            is_final: Waiting would not help, so nobody waits.
+        """
+        with self._lock:
+            self._since = min(self._since, began_at) if self._failures else began_at
+            self._failures += 1
+            has_waited = self.clock() - self._since >= self._patience_seconds
+            if self._failures >= FAILURES and (is_final or has_waited) and self._reason is None:
+                self._reason = (
+                    f"{self._service} was given up for the rest of this run after"
+                    f" {self._failures} failures in a row, the last one: {message}"
+                )
+
+
+@lru_cache(maxsize=64)
+def circuit_of_run(
+    service: str, run_id: str, patience_seconds: float = PATIENCE_SECONDS
+) -> Circuit:
+    """The one circuit of this process for *service* in this run."""
+    return Circuit(service, patience_seconds)

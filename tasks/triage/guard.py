@@ -1,0 +1,75 @@
+"""Whether one more call of the model may be made: it answers, and there is budget for it."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from tasks.model.circuit import Circuit
+from tasks.model.errors import MiddlewatchError
+from tasks.model.verdicts import Usage
+
+
+class Budget(Protocol):
+    """What is left to spend."""
+
+    def book(self, estimate: Usage) -> str | None:
+        """*estimate* is spent; or why it is not."""
+        ...
+
+    def settle(self, booked: Usage, actual: Usage) -> None:
+        """What was *booked* is what it really took."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One call of the model, booked."""
+
+    booked: Usage
+    began_at: float
+
+
+class Guard:
+    """
+    Asked before and told after each single call. Share one between the threads of a run.
+
+    It is asked when the call has its place among those at the same time, so that what waited for
+    a place learns what has become of the service in the meantime.
+    """
+
+    def __init__(self, circuit: Circuit, budget: Budget | None = None) -> None:
+        """Without *budget*, calls are not counted."""
+        self._circuit = circuit
+        self._budget = budget
+
+    def begin(self, estimate: Usage) -> Permit | str:
+        """
+        Leave to make one call, or why there is none.
+
+        Raises:
+            TransientError: The budget is not to be had now.
+        """
+        reason = self._circuit.reason
+        if reason is None and self._budget is not None:
+            reason = self._budget.book(estimate)
+        return reason or Permit(estimate, self._circuit.clock())
+
+    def end(self, permit: Permit, actual: Usage) -> None:
+        """What the call really took is on record."""
+        if self._budget is not None:
+            # an answer that is paid for is not thrown away for its bill: the estimate stays booked
+            with suppress(MiddlewatchError):
+                self._budget.settle(permit.booked, actual)
+
+    def record_success(self) -> None:
+        """The service answered."""
+        self._circuit.record_success()
+
+    def record_failure(self, permit: Permit, message: str, *, is_final: bool) -> None:
+        """The service did not do its part."""
+        self._circuit.record_failure(message, permit.began_at, is_final=is_final)
+
+    @property
+    def given_up(self) -> str | None:
+        """Why trying again later in this run is pointless; None where it is not."""
+        return self._circuit.reason

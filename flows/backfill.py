@@ -93,7 +93,7 @@ def backfill_logs(
         for shard in pipeline.split(plan, shards):
             pipeline.count_objects(run, location, shard, tale, event_range)
         suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = pipeline.judge_suspects(suspects, tale, analyst, with_research=research)
+        judged = pipeline.judge_suspects(run, suspects, tale, analyst, with_research=research)
         pipeline.tell_and_record(run, judged, tale, with_alerts=alert)
         return pipeline.close(run, tale)
 

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from prefect import State, allow_failure, get_run_logger, runtime, unmapped
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
 
 from flows.history import Progress, publish
 from flows.local_server import is_one_off
@@ -51,14 +52,29 @@ from tasks.store.locks import database_lock
 from tasks.store.namespaces import open_namespace
 from tasks.store.runs import close_run, fail_run, open_run
 from tasks.store.schema import open_database
-from tasks.store.task import queue_alerts, record_incident
+from tasks.store.task import count_held_back, queue_alerts, record_incidents
+from tasks.triage.plan import TriagePlan
 from tasks.triage.second_look import is_worth_second_look, merge_looks
-from tasks.triage.task import explain_missing_analyst, triage_suspect
+from tasks.triage.task import (
+    explain_missing_analyst,
+    plan_triage,
+    remember_verdicts,
+    triage_suspect,
+    triage_without_call,
+)
+
+T = TypeVar("T")
 
 THREADS = 32
 """All alerts and all records of a run that alerts one by one, side by side, and some more."""
 MAX_SINGLE_ALERTS = 10
 """More undelivered incidents than this become one digest."""
+MAX_SINGLE_RECORDS = 50
+"""More incidents than this are written many at a time: a task run for each takes longer than it."""
+MAX_RESEARCHED = 50
+"""Suspects of one run, worst first; a flood is not worth thousands of searches."""
+PART = 500
+"""Suspects that one task judges or writes together."""
 MESSAGE_CHARACTERS = 2000
 MAX_NAMED = 20
 """Objects that the report names one by one."""
@@ -205,6 +221,7 @@ def _batch_result(future: PrefectFuture[BatchResult], batch: Batch, tale: Tale) 
 
 
 def judge_suspects(
+    run: Run,
     suspects: Sequence[Suspect],
     tale: Tale,
     analyst: AnalystName | None = None,
@@ -215,24 +232,73 @@ def judge_suspects(
     Every suspect has a verdict; the guilty ones are researched and looked at once more.
 
     Args:
+        run: Whose budget pays.
+        suspects: Worst first.
+        tale: Is told what was done in a lesser way.
         analyst: Other than the environment says.
+        with_research: Search the web, where it is configured.
     """
     analyst = analyst or settings().analyst
     missing = explain_missing_analyst(analyst) if suspects else None
-    ask = partial(triage_suspect.submit, analyst=analyst, unavailable=missing)
-    first = [ask(suspect) for suspect in suspects]
+    ask = partial(triage_suspect.submit, run=run, analyst=analyst, unavailable=missing)
+    plan = plan_triage(run, _whole(suspects), analyst, missing)
+    looked = _look(plan, ask, tale)
+    judgements = looked | _judge_others(run, plan, looked, tale)
     judged = [
-        Judged(suspect, judgement)
-        for suspect, future in zip(suspects, first, strict=True)
-        if (judgement := _judgement(future, suspect, tale)) is not None
+        Judged(suspect, judgements[suspect.incident_id])
+        for suspect in suspects
+        if suspect.incident_id in judgements
     ]
     if with_research and research.is_on(settings()):
-        judged = _research(judged, ask, tale)
+        judged = _research(run, judged, plan, ask, tale)
     elif with_research:
         tale.notes.append("Web research is off: set TAVILY_API_KEY to have it.")
     tale.judged = judged
     tale.degradations += _degradations(judged)
     return judged
+
+
+def _look(
+    plan: TriagePlan, ask: Callable[..., PrefectFuture[Judgement]], tale: Tale
+) -> dict[str, Judgement]:
+    """The judgements on those that are looked at one by one, by incident id."""
+    futures = [ask(suspect) for suspect in plan.asked]
+    return {
+        suspect.incident_id: judgement
+        for suspect, future in zip(plan.asked, futures, strict=True)
+        if (judgement := _judgement(future, suspect, tale)) is not None
+    }
+
+
+def _judge_others(
+    run: Run, plan: TriagePlan, looked: Mapping[str, Judgement], tale: Tale
+) -> dict[str, Judgement]:
+    """The judgements on those that have no call of their own, by incident id."""
+    others = [*plan.alike, *((suspect, None) for suspect in plan.left)]
+    said = {}
+    if plan.alike and looked:
+        asked = [suspect for suspect in plan.asked if suspect.incident_id in looked]
+        said = remember_verdicts(_whole(asked), _whole([looked[s.incident_id] for s in asked]))
+    parts = [others[start : start + PART] for start in range(0, len(others), PART)]
+    futures = [
+        triage_without_call.submit(run, number, _whole(part), plan.reason, _whole(said))
+        for number, part in enumerate(parts, start=1)
+    ]
+    judged: dict[str, Judgement] = {}
+    for part, future in zip(parts, futures, strict=True):
+        future.wait()
+        if future.state.is_completed():
+            ids = (suspect.incident_id for suspect, _ in part)
+            judged |= zip(ids, future.result(), strict=True)
+        else:
+            reason = _explain(_error_of(future))
+            tale.failures.append(f"{len(part)} suspects were not judged: {reason}")
+    return judged
+
+
+def _whole(value: T) -> T:
+    """As it is: Prefect would look for futures in every part of it, however many there are."""
+    return cast("T", quote(value))
 
 
 def _judgement(future: PrefectFuture[Judgement], suspect: Suspect, tale: Tale) -> Judgement | None:
@@ -247,12 +313,24 @@ def _judgement(future: PrefectFuture[Judgement], suspect: Suspect, tale: Tale) -
 
 
 def _research(
-    judged: Sequence[Judged], ask: Callable[..., PrefectFuture[Judgement]], tale: Tale
+    run: Run,
+    judged: Sequence[Judged],
+    plan: TriagePlan,
+    ask: Callable[..., PrefectFuture[Judgement]],
+    tale: Tale,
 ) -> list[Judged]:
+    looked_at = {suspect.incident_id for suspect in plan.asked}
     guilty = [j for j in judged if not j.judgement.verdict.verdict.is_benign]
-    futures = research.research_suspect.map([j.suspect for j in guilty])
+    worth_it = [j for j in guilty if j.suspect.incident_id in looked_at or not looked_at]
+    chosen = worth_it[:MAX_RESEARCHED]
+    if len(chosen) < len(guilty):
+        tale.degradations.append(
+            f"{len(guilty) - len(chosen):,} suspect(s) were not researched: those that behave"
+            f" alike are researched once, and {MAX_RESEARCHED} in a run."
+        )
+    futures = research.research_suspect.map(unmapped(run), [j.suspect for j in chosen])
     found = {}
-    for item, future in zip(guilty, futures, strict=True):
+    for item, future in zip(chosen, futures, strict=True):
         future.wait()
         found[item.suspect.incident_id] = (
             future.result()
@@ -261,7 +339,7 @@ def _research(
         )
     second = {
         item.suspect.incident_id: ask(item.suspect, research=found[item.suspect.incident_id])
-        for item in guilty
+        for item in chosen
         if is_worth_second_look(item.judgement, found[item.suspect.incident_id])
     }
     return [_look_again(item, found, second, tale) for item in judged]
@@ -283,11 +361,16 @@ def _look_again(
 
 
 def _degradations(judged: Sequence[Judged]) -> list[str]:
-    by_rules = Counter(j.judgement.analyst_reason for j in judged if j.judgement.analyst_reason)
+    reasons = Counter(
+        (j.judgement.analyst, j.judgement.analyst_reason)
+        for j in judged
+        if j.judgement.analyst_reason
+    )
     less_research = Counter(j.research.error for j in judged if j.research.error)
+    how = {AnalystName.RULES: "by the rules analyst", AnalystName.BEDROCK: "shared"}
     return [
-        *(f"{n} verdict(s) by the rules analyst: {reason}" for reason, n in by_rules.items()),
-        *(f"{n} suspect(s) with less research: {reason}" for reason, n in less_research.items()),
+        *(f"{n:,} verdict(s) {how[analyst]}: {reason}" for (analyst, reason), n in reasons.items()),
+        *(f"{n:,} suspect(s) with less research: {reason}" for reason, n in less_research.items()),
     ]
 
 
@@ -295,22 +378,50 @@ def tell_and_record(
     run: Run, judged: Sequence[Judged], tale: Tale, *, with_alerts: bool = True
 ) -> None:
     """The alerts go out while the database is written; neither waits for the other."""
-    alerts = (
-        queue_alerts(run, judged, notify.CHANNEL, is_on=notify.is_on(settings()))
-        if with_alerts
-        else []
-    )
+    is_on = notify.is_on(settings())
+    alerts = []
+    if with_alerts:
+        alerts = queue_alerts(run, _whole(judged), notify.CHANNEL, is_on=is_on)
     sent = [_submit_delivery(run, group) for group in _messages(alerts)]
-    recorded = record_incident.map(judged)
+    parts = list(_parts(judged))
+    recorded = [record_incidents.submit(name, _whole(part)) for name, part in parts]
     wait(cast("list[PrefectFuture[Any]]", [*sent, *recorded]))
-    for item, future in zip(judged, recorded, strict=True):
+    for (_, part), future in zip(parts, recorded, strict=True):
         if not future.state.is_completed():
             reason = _explain(_error_of(future))
-            tale.failures.append(f"{item.suspect.source_ip} was not recorded: {reason}")
+            who = _name([j.suspect.source_ip for j in part])
+            tale.failures.append(f"{who} was not recorded: {reason}")
     for group, outcome in zip(_messages(alerts), sent, strict=True):
         _tell_of_delivery(group, outcome, tale)
-    if with_alerts and not notify.is_on(settings()):
+    if with_alerts and is_on:
+        _tell_of_held_back(count_held_back(run, notify.CHANNEL), tale)
+    elif with_alerts:
         tale.notes.append("Alerts are off: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to be told.")
+
+
+def _parts(judged: Sequence[Judged]) -> Iterator[tuple[str, Sequence[Judged]]]:
+    """What is written together, with a name for people."""
+    if len(judged) <= MAX_SINGLE_RECORDS:
+        yield from ((j.suspect.source_ip, [j]) for j in judged)
+        return
+    for start in range(0, len(judged), PART):
+        part = judged[start : start + PART]
+        yield f"{start + 1}-to-{start + len(part)}", part
+
+
+def _name(addresses: Sequence[str]) -> str:
+    named = ", ".join(sorted(addresses)[:MAX_NAMED])
+    more = len(addresses) - MAX_NAMED
+    return f"{named} and {more:,} more" if more > 0 else named
+
+
+def _tell_of_held_back(due: Sequence[datetime], tale: Tale) -> None:
+    if due:
+        tale.degradations.append(
+            f"{format_count(len(due), 'alert')} wait(s): the channel took each twice and confirmed"
+            f" none, so that people may have seen them; the next attempt is due at"
+            f" {due[0]:%Y-%m-%d %H:%M} UTC."
+        )
 
 
 def _messages(alerts: Sequence[Delivery]) -> list[list[Delivery]]:
@@ -325,11 +436,11 @@ def _submit_delivery(run: Run, group: Sequence[Delivery]) -> PrefectFuture[Deliv
     message_id = (
         notify.deliver_alert.submit(run, group[0])
         if len(group) == 1
-        else notify.deliver_digest.submit(run, group)
+        else notify.deliver_digest.submit(run, _whole(group))
     )
     # Prefect hands over the id or the exception, whatever the annotation of allow_failure says
     result = cast("str | Exception", allow_failure(message_id))
-    return notify.record_delivery.submit(run, group, result)
+    return notify.record_delivery.submit(run, _whole(group), result)
 
 
 def _tell_of_delivery(
@@ -342,7 +453,7 @@ def _tell_of_delivery(
     count = tale.deliveries.get(outcome.state, 0)
     tale.deliveries[outcome.state] = count + len(group)
     if outcome.state is not DeliveryState.SENT:
-        who = ", ".join(sorted(d.alert.conclusion.incident.source_ip for d in group)[:MAX_NAMED])
+        who = _name([d.alert.conclusion.incident.source_ip for d in group])
         tale.failures.append(f"The alert for {who} was not delivered: {outcome.error}")
 
 

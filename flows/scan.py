@@ -59,7 +59,7 @@ def scan_logs(
         plan = pipeline.find_objects(run, location, tale)
         pipeline.count_objects(run, location, plan.to_read, tale)
         suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = pipeline.judge_suspects(suspects, tale)
+        judged = pipeline.judge_suspects(run, suspects, tale)
         pipeline.tell_and_record(run, judged, tale)
         return pipeline.close(run, tale)
 

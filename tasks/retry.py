@@ -20,6 +20,17 @@ def if_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
     return False
 
 
+def if_surely_undone(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry on TransientError, unless the call may have taken effect although it failed."""
+    try:
+        state.result()
+    except TransientError as error:
+        return not error.is_ambiguous
+    except Exception:  # noqa: BLE001 -- any other failure is final by definition
+        return False
+    return False
+
+
 def is_last_attempt() -> bool:
     """Whether Prefect would not retry the task run that asks; outside of one there is no retry."""
     context = TaskRunContext.get()

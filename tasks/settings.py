@@ -43,10 +43,12 @@ class Settings(BaseSettings):
         Field(description="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASS@HOST/DB."),
     ] = SecretStr("sqlite:///.middlewatch/middlewatch.db")
     rules_file: Annotated[
-        Path | None, Field(description="Rules to use instead of the shipped tasks/detect/rules.yml.")
+        Path | None,
+        Field(description="Rules to use instead of the shipped tasks/detect/rules.yml."),
     ] = None
     syslog_timezone: Annotated[
-        str, Field(description="IANA zone of syslog times that name none.", examples=["Europe/Rome"])
+        str,
+        Field(description="IANA zone of syslog times that name none.", examples=["Europe/Rome"]),
     ] = "UTC"
 
     max_object_bytes: Annotated[
@@ -128,9 +130,7 @@ class Settings(BaseSettings):
 
     telegram_bot_token: Annotated[
         SecretStr | None,
-        Field(
-            validation_alias=AliasChoices("TELEGRAM_BOT_TOKEN"), description="Unset: no alerts."
-        ),
+        Field(validation_alias=AliasChoices("TELEGRAM_BOT_TOKEN"), description="Unset: no alerts."),
     ] = None
     telegram_chat_id: Annotated[
         str | None,

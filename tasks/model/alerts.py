@@ -38,6 +38,8 @@ class Delivery:
     state: DeliveryState
     attempts: int
     """Before this run."""
+    is_repeat: bool = False
+    """An earlier attempt may have reached people: its outcome is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,5 @@ class DeliveryOutcome:
     message_id: str | None = None
     error: str | None = None
     """One sentence, ours."""
+    is_ambiguous: bool = False
+    """People may have been told although the attempt failed."""

@@ -61,7 +61,9 @@ class Circuit:
 
 @lru_cache(maxsize=64)
 def circuit_of_run(
-    service: str, run_id: str, patience_seconds: float = PATIENCE_SECONDS
+    service: str,
+    run_id: str,  # noqa: ARG001 -- a part of the key
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Circuit:
     """The one circuit of this process for *service* in this run."""
     return Circuit(service, patience_seconds)

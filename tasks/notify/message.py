@@ -91,7 +91,11 @@ _ROOMS = (
 
 
 def incident_message(
-    conclusion: Conclusion, run: RunLink, before: EvidenceKind | None = None
+    conclusion: Conclusion,
+    run: RunLink,
+    before: EvidenceKind | None = None,
+    *,
+    is_repeat: bool = False,
 ) -> Message:
     """
     One incident, told in as much detail as fits.
@@ -100,10 +104,12 @@ def incident_message(
         conclusion: The incident with its verdict and research.
         run: Where it was found.
         before: For an incident that was told already: what was said then.
+        is_repeat: The same may have been sent before.
     """
     html = ""
     for room in _ROOMS:
-        html = _render("incident.html.j2", _describe(conclusion, run, before, room))
+        described = _describe(conclusion, run, before, room)
+        html = _render("incident.html.j2", {**described, "is_repeat": is_repeat})
         if _fits(html):
             break
     return Message(html, _plain(html), conclusion.incident.severity)
@@ -113,6 +119,8 @@ def digest_message(
     conclusions: Sequence[Conclusion],
     run: RunLink,
     before: Mapping[str, EvidenceKind] | None = None,
+    *,
+    is_repeat: bool = False,
 ) -> Message:
     """
     Many incidents in one message: counts, then the worst ones in a line each.
@@ -121,6 +129,7 @@ def digest_message(
         conclusions: One or more, in any order.
         run: Where all of them can be looked at.
         before: By incident id, for those that were told already.
+        is_repeat: Some of it may have been sent before.
     """
     ordered = sorted(conclusions, key=order_of_urgency)
     incidents = [c.incident for c in ordered]
@@ -138,6 +147,7 @@ def digest_message(
         "when": _when(min(i.first_seen for i in incidents), max(i.last_seen for i in incidents)),
         "lines": [_digest_line(i, i.id in (before or {})) for i in incidents[:_DIGEST_LINES]],
         "more": max(0, len(incidents) - _DIGEST_LINES),
+        "is_repeat": is_repeat,
         **_describe_run(run),
     }
     html = _render("digest.html.j2", values)

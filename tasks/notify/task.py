@@ -9,7 +9,8 @@ from prefect.tasks import exponential_backoff
 
 from tasks import retry
 from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState
-from tasks.model.errors import MiddlewatchError
+from tasks.model.circuit import circuit_of_run
+from tasks.model.errors import MiddlewatchError, PermanentError, TransientError
 from tasks.model.runs import Run
 from tasks.notify.message import Message, RunLink, digest_message, incident_message
 from tasks.notify.telegram import TelegramChannel
@@ -30,7 +31,7 @@ def is_on(configured: Settings) -> bool:
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
-    retry_condition_fn=retry.if_transient,
+    retry_condition_fn=retry.if_surely_undone,
     cache_policy=NO_CACHE,
     tags=["telegram"],
 )
@@ -42,11 +43,13 @@ def deliver_alert(run: Run, delivery: Delivery) -> str:
         Telegram's id of the message.
 
     Raises:
-        TransientError: Retried; after the last attempt the next run sends it.
+        TransientError: Retried, unless people may have been told; the next run sends it then.
         PermanentError: The next run tries again, for the settings may be mended by then.
     """
     alert = delivery.alert
-    return _send(incident_message(alert.conclusion, RunLink(run.name, run.url), alert.before))
+    link = RunLink(run.name, run.url)
+    message = incident_message(alert.conclusion, link, alert.before, is_repeat=delivery.is_repeat)
+    return _send(run, message)
 
 
 @task(
@@ -54,7 +57,7 @@ def deliver_alert(run: Run, delivery: Delivery) -> str:
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
-    retry_condition_fn=retry.if_transient,
+    retry_condition_fn=retry.if_surely_undone,
     cache_policy=NO_CACHE,
     tags=["telegram"],
 )
@@ -63,7 +66,9 @@ def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
     alerts = [delivery.alert for delivery in deliveries]
     before = {a.conclusion.incident.id: a.before for a in alerts if a.before is not None}
     link = RunLink(run.name, run.url)
-    return _send(digest_message([a.conclusion for a in alerts], link, before))
+    is_repeat = any(delivery.is_repeat for delivery in deliveries)
+    message = digest_message([a.conclusion for a in alerts], link, before, is_repeat=is_repeat)
+    return _send(run, message)
 
 
 @task(
@@ -85,7 +90,10 @@ def record_delivery(
         result: The message id, or why there is none.
     """
     if isinstance(result, MiddlewatchError):
-        outcome = DeliveryOutcome(DeliveryState.FAILED, error=str(result))
+        is_ambiguous = isinstance(result, TransientError) and result.is_ambiguous
+        outcome = DeliveryOutcome(
+            DeliveryState.FAILED, error=str(result), is_ambiguous=is_ambiguous
+        )
     elif isinstance(result, Exception):
         name = type(result).__name__  # its text may hold anything
         outcome = DeliveryOutcome(DeliveryState.FAILED, error=f"Unexpected {name} while sending.")
@@ -97,10 +105,20 @@ def record_delivery(
     return outcome
 
 
-def _send(message: Message) -> str:
+def _send(run: Run, message: Message) -> str:
     configured = settings()
     token, chat_id = configured.telegram_bot_token, configured.telegram_chat_id
     assert token is not None and chat_id is not None  # noqa: S101, PT018 -- see is_on
-    message_id = str(TelegramChannel(configured.telegram_api_url, token, chat_id).send(message))
+    circuit = circuit_of_run("Telegram", run.id)
+    if circuit.reason is not None:
+        raise PermanentError(circuit.reason)
+    began_at = circuit.clock()
+    try:
+        channel = TelegramChannel(configured.telegram_api_url, token, chat_id)
+        message_id = str(channel.send(message))
+    except TransientError as error:
+        circuit.record_failure(str(error), began_at)
+        raise
+    circuit.record_success()
     get_run_logger().info("Telegram has message %s", message_id)
     return message_id

@@ -6,7 +6,8 @@ from datetime import datetime
 from threading import Lock
 from typing import Protocol
 
-from tasks.model.errors import MiddlewatchError, TransientError
+from tasks.model.circuit import Circuit
+from tasks.model.errors import MiddlewatchError, PermanentError, TransientError
 from tasks.model.verdicts import Reference, Research
 
 _turns = tuple(Lock() for _ in range(64))
@@ -31,6 +32,30 @@ class SearchEngine(Protocol):
     def search(self, query: str) -> tuple[Reference, ...]:
         """Return the best pages; raises TransientError or PermanentError."""
         ...
+
+
+class WhileItAnswers:
+    """A search engine that is not asked any more when it has failed too often in a row."""
+
+    def __init__(self, engine: SearchEngine, circuit: Circuit) -> None:
+        """*circuit* is shared by everything that asks *engine* in one run."""
+        self._engine = engine
+        self._circuit = circuit
+
+    def search(self, query: str) -> tuple[Reference, ...]:
+        """Return the best pages; PermanentError without asking when the engine is given up."""
+        circuit = self._circuit
+        if circuit.reason is not None:
+            raise PermanentError(circuit.reason)
+        began_at = circuit.clock()
+        try:
+            found = self._engine.search(query)
+        except MiddlewatchError as error:
+            is_final = not isinstance(error, TransientError)
+            circuit.record_failure(str(error), began_at, is_final=is_final)
+            raise
+        circuit.record_success()
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,21 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import SecretStr
 
 from tasks import retry
+from tasks.model.circuit import circuit_of_run
 from tasks.model.errors import TransientError
 from tasks.model.incidents import Suspect
+from tasks.model.runs import Run
 from tasks.model.verdicts import Research
 from tasks.research.query import write_queries
-from tasks.research.search import search_all
+from tasks.research.search import WhileItAnswers, search_all
 from tasks.research.tavily import TavilySearch
 from tasks.settings import Settings, settings
 from tasks.store.incidents import load_incident
 from tasks.store.schema import open_database
 from tasks.store.searches import SearchCache
+
+PATIENCE_SECONDS = 10.0
+"""Less than for others: a search that fails costs an alert some context, waiting delays it."""
 
 
 def is_on(configured: Settings) -> bool:
@@ -37,7 +42,7 @@ def is_on(configured: Settings) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def research_suspect(suspect: Suspect) -> Research:
+def research_suspect(run: Run, suspect: Suspect) -> Research:
     """
     What the web says of the address and the payload; empty where research is off or has no query.
 
@@ -56,7 +61,8 @@ def research_suspect(suspect: Suspect) -> Research:
     queries = write_queries(incident, settings().max_searches)
     if not queries:
         return Research()
-    web = _search_engine(key, settings().tavily_api_url)
+    circuit = circuit_of_run("Tavily", run.id, PATIENCE_SECONDS)
+    web = WhileItAnswers(_search_engine(key, settings().tavily_api_url), circuit)
     outcome = search_all(queries, web, SearchCache(engine), datetime.now(UTC))
     research = outcome.research
     if outcome.is_worth_retry and not retry.is_last_attempt():

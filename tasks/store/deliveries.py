@@ -1,10 +1,12 @@
 """The outbox: an alert is on record before it is sent, and stays there until it is delivered."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, select, update
+from sqlalchemy import ColumnElement, Engine, Row, or_, select, update
 
 from tasks.model.alerts import Alert, Delivery, DeliveryOutcome, DeliveryState
 from tasks.model.objects import digest
@@ -13,6 +15,9 @@ from tasks.store.tables import deliveries
 
 ALERT = TypeAdapter(Alert)
 UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
+FIRST_WAIT = timedelta(hours=1)
+"""After two attempts that people may have seen; doubled for each further one."""
+LONGEST_WAIT = timedelta(hours=24)
 
 
 class Outbox:
@@ -49,43 +54,87 @@ class Outbox:
 
     def begin_attempt(self, now: datetime) -> list[Delivery]:
         """
-        All alerts that nobody has received yet, also of earlier runs, oldest first.
+        All alerts that are due and that nobody is known to have received, oldest first.
 
         The attempt is on record before anything is sent.
         """
-        mine = (
+        oldest_first = (deliveries.c.created_at, deliveries.c.id)
+        due = or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(
+                select(deliveries)
+                .where(*self._undelivered(), due)
+                .order_by(*oldest_first)
+                .with_for_update()
+            ).all()
+            attempted = {
+                "attempts": deliveries.c.attempts + 1,
+                "state": DeliveryState.PENDING.value,
+                "updated_at": now,
+            }
+            for chunk in chunks([row.id for row in rows]):
+                these = deliveries.c.id.in_(chunk)
+                connection.execute(update(deliveries).where(these).values(attempted))
+        return [_delivery(row) for row in rows]
+
+    def held_back(self, now: datetime) -> list[datetime]:
+        """When those are due whose last attempts people may have seen, soonest first."""
+        later = deliveries.c.not_before > now
+        with transaction(self._engine) as connection:
+            due = connection.scalars(
+                select(deliveries.c.not_before).where(*self._undelivered(), later)
+            )
+            return sorted(due)
+
+    def record(self, delivery_ids: Sequence[str], outcome: DeliveryOutcome, now: datetime) -> None:
+        """
+        The outcome is on record; a message that was sent stays sent.
+
+        An attempt that may have reached people is repeated by the next run, once; then it is held
+        back for longer and longer: a channel that takes messages and confirms none is not flooded.
+        """
+        with transaction(self._engine) as connection:
+            for chunk in chunks(delivery_ids):
+                rows = connection.execute(
+                    select(deliveries.c.id, deliveries.c.unconfirmed)
+                    .where(deliveries.c.id.in_(chunk), deliveries.c.state != DeliveryState.SENT)
+                    .with_for_update()
+                ).all()
+                by_count = groupby(sorted(rows, key=_count), key=_count)
+                for count, same in by_count:
+                    these = deliveries.c.id.in_([row.id for row in same])
+                    values = _columns(outcome, count, now)
+                    connection.execute(update(deliveries).where(these).values(values))
+
+    def _undelivered(self) -> tuple[ColumnElement[bool], ...]:
+        return (
             deliveries.c.namespace == self._namespace,
             deliveries.c.channel == self._channel,
             deliveries.c.state.in_([state.value for state in UNDELIVERED]),
         )
-        oldest_first = (deliveries.c.created_at, deliveries.c.id)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(
-                select(deliveries).where(*mine).order_by(*oldest_first).with_for_update()
-            ).all()
-            attempted = {"attempts": deliveries.c.attempts + 1, "updated_at": now}
-            for chunk in chunks([row.id for row in rows]):
-                these = deliveries.c.id.in_(chunk)
-                connection.execute(update(deliveries).where(these).values(attempted))
-        return [
-            Delivery(
-                row.id, ALERT.validate_python(row.alert), DeliveryState(row.state), row.attempts
-            )
-            for row in rows
-        ]
 
-    def record(self, delivery_ids: Sequence[str], outcome: DeliveryOutcome, now: datetime) -> None:
-        """The outcome is on record; a message that was sent stays sent."""
-        sent_at = now if outcome.state is DeliveryState.SENT else None
-        with transaction(self._engine) as connection:
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id.in_(delivery_ids), deliveries.c.state != DeliveryState.SENT)
-                .values(
-                    state=outcome.state.value,
-                    message_id=outcome.message_id,
-                    error=outcome.error,
-                    sent_at=sent_at,
-                    updated_at=now,
-                )
-            )
+
+def _delivery(row: Row[Any]) -> Delivery:
+    state = DeliveryState(row.state)
+    # pending after an attempt: the process died before it could say what came of it
+    is_repeat = row.unconfirmed > 0 or (state is DeliveryState.PENDING and row.attempts > 0)
+    return Delivery(row.id, ALERT.validate_python(row.alert), state, row.attempts, is_repeat)
+
+
+def _count(row: Row[Any]) -> int:
+    return int(row.unconfirmed)
+
+
+def _columns(outcome: DeliveryOutcome, unconfirmed: int, now: datetime) -> dict[str, Any]:
+    unconfirmed += outcome.is_ambiguous
+    is_held_back = outcome.is_ambiguous and unconfirmed > 1
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(unconfirmed - 2, 8)) if is_held_back else None
+    return {
+        "state": outcome.state.value,
+        "message_id": outcome.message_id,
+        "error": outcome.error,
+        "sent_at": now if outcome.state is DeliveryState.SENT else None,
+        "unconfirmed": unconfirmed,
+        "not_before": now + wait if wait is not None else None,
+        "updated_at": now,
+    }

@@ -179,9 +179,7 @@ def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
     return Alert(f"changed-{change[:12]}", conclusion, before)
 
 
-def record_conclusions(
-    engine: Engine, judged: Sequence[Judged], now: datetime
-) -> list[Conclusion]:
+def record_conclusions(engine: Engine, judged: Sequence[Judged], now: datetime) -> list[Conclusion]:
     """The verdicts are on record, all or none; writing them twice is writing them once."""
     ordered = sorted(judged, key=lambda j: j.suspect.incident_id)  # same order, no deadlocks
     with transaction(engine) as connection:

@@ -48,6 +48,12 @@ def queue_alerts(
     return outbox.begin_attempt(now) if is_on else []
 
 
+def count_held_back(run: Run, channel: str) -> list[datetime]:
+    """When the alerts are due that wait because people may have seen them; soonest first."""
+    engine = open_database(settings().database_url.get_secret_value())
+    return Outbox(engine, run.namespace, channel).held_back(datetime.now(UTC))
+
+
 @task(
     task_run_name="record-{name}",
     retries=3,
@@ -57,7 +63,7 @@ def queue_alerts(
     cache_policy=NO_CACHE,
     tags=["database"],
 )
-def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:
+def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:  # noqa: ARG001 -- the task run has its name
     """
     The verdicts, the research and the statuses that follow from them are on record.
 

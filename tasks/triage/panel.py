@@ -51,9 +51,7 @@ class Panel:
             if not (is_last_attempt or given_up):
                 self._spent[incident.id] = self._spent.get(incident.id, Usage()) + error.usage
                 raise
-            judgement = replace(
-                judge_by_rules(incident, given_up or str(error)), usage=error.usage
-            )
+            judgement = replace(judge_by_rules(incident, given_up or str(error)), usage=error.usage)
         except BedrockFailedError as error:
             judgement = replace(judge_by_rules(incident, str(error)), usage=error.usage)
         spent = self._spent.pop(incident.id, Usage())

@@ -151,7 +151,7 @@ def plan_triage(
 )
 def triage_without_call(
     run: Run,
-    part: int,
+    part: int,  # noqa: ARG001 -- the task run has its name
     suspects: Sequence[tuple[Suspect, str | None]],
     reason: str | None,
     said: Mapping[str, Judgement],

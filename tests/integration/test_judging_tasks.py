@@ -1,12 +1,14 @@
 """Triage and research as Prefect tasks: retries, fallbacks, the cache, and what gets around."""
 
 import logging
+from uuid import uuid4
 
 import pytest
-from prefect import flow
+from prefect import flow, unmapped
 from prefect.futures import wait
 
 from tasks.model.incidents import Suspect
+from tasks.model.runs import Run, RunKind
 from tasks.model.verdicts import AnalystName, Judgement, Research, Usage, VerdictKind
 from tasks.research.task import research_suspect
 from tasks.settings import settings
@@ -56,8 +58,12 @@ def suspects(prefect_api, tmp_path, monkeypatch):
     return [Suspect(i.id, i.source_ip, i.family, i.severity) for i in found]
 
 
+def make_run():
+    return Run(uuid4().hex, "scan", RunKind.SCAN, "live", "/logs", START)
+
+
 def judge_all(suspects, analyst=AnalystName.BEDROCK, **parameters):
-    fixed = {"analyst": analyst} | parameters
+    fixed = {"run": make_run(), "analyst": analyst} | parameters
 
     @flow
     def judging() -> list[Judgement]:
@@ -71,7 +77,7 @@ def judge_all(suspects, analyst=AnalystName.BEDROCK, **parameters):
 def research_all(suspects):
     @flow
     def researching() -> list[Research]:
-        futures = quick_research.map(suspects)
+        futures = quick_research.map(unmapped(make_run()), suspects)
         futures.wait()
         return futures.result()
 

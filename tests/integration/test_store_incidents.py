@@ -13,8 +13,8 @@ from tasks.store.incidents import (
     close_incident,
     load_conclusions,
     load_incident,
-    prepare_alert,
-    record_conclusion,
+    prepare_alerts,
+    record_conclusions,
     stored_incidents,
     waiting_suspects,
     write_evidence,
@@ -24,6 +24,17 @@ from tests.conclusions import CONCLUSION, FINDING, INCIDENT, VERDICT
 
 NOW = INCIDENT.last_seen + timedelta(hours=1)
 SUSPECT = Suspect(INCIDENT.id, INCIDENT.source_ip, INCIDENT.family, INCIDENT.severity)
+
+
+def prepare_alert(engine, judged):
+    """Of a single one."""
+    return next(iter(prepare_alerts(engine, [judged])), None)
+
+
+def record_conclusion(engine, judged, now):
+    """Of a single one."""
+    [conclusion] = record_conclusions(engine, [judged], now)
+    return conclusion
 
 
 def find(engine, incident=INCIDENT) -> None:

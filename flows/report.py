@@ -76,12 +76,11 @@ def incident_rows(run: RunSummary) -> list[dict[str, str | int]]:
         {
             "severity": row.severity,
             "source_ip": row.source_ip,
-            "family": row.family,
-            "attack_type": row.attack_type,
-            "status": row.status,
-            "requests": row.request_count,
+            "what": row.what,
+            "events": row.request_count,
             "first_seen": f"{row.first_seen:%Y-%m-%d %H:%M}",
             "last_seen": f"{row.last_seen:%Y-%m-%d %H:%M}",
+            "status": row.status,
             "confidence": row.confidence,
             "analyst": row.analyst,
             "techniques": row.techniques,
@@ -134,10 +133,10 @@ class _Row:
         self.id = incident.id
         self.severity = incident.severity.value
         self.source_ip = make_visible(incident.source_ip)
-        self.family = incident.family.label
-        self.attack_type = make_visible(verdict.probable_attack_type)
-        is_said = self.attack_type.lower().startswith(self.family.lower())
-        self.what = self.attack_type if is_said else f"{self.family}: {self.attack_type}"
+        family = incident.family.label
+        attack_type = make_visible(verdict.probable_attack_type)
+        is_said = attack_type.lower().startswith(family.lower())
+        self.what = attack_type if is_said else f"{family}: {attack_type}"
         self.status = incident.status.replace("_", " ")
         self.request_count, _ = count_for_people(incident)
         self.first_seen = incident.first_seen

@@ -158,5 +158,5 @@ def test_the_report_counts_as_the_alert_does():
 
     [row] = incident_rows(replace(RUN, conclusions=(guessed,)))
 
-    assert row["requests"] == 36
+    assert row["events"] == 36
     assert "36 ssh logins" in incident_message(guessed, RunLink("tidy-fox")).plain

@@ -3,16 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from zlib import crc32
 
+import xxhash
 from hypothesis import strategies as st
 
 from tasks.detect.evaluate import LoadedTally, Touched, evaluate
 from tasks.detect.rules import Rule, RuleSet, load_rules
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.tally import Tally, TallyBuilder, sample_limits
+from tasks.detect.tally import ORDINARY_SHARE, Tally, TallyBuilder, sample_limits, sample_shares
 from tasks.model.events import Event, EventCategory
 
 RULES = load_rules(Path(__file__).parent / "data" / "rules" / "counting.yml")
@@ -224,24 +223,25 @@ def _hour_finding(
 
 def reference_samples(lines: Iterable[Line], rules: RuleSet = RULES) -> set[bytes]:
     """The lines of one IP that may be kept at all, of all its minutes."""
-    limits = sample_limits(rules)
+    limits, shares = sample_limits(rules), sample_shares(rules)
     by_slot: dict[tuple[int, str], set[bytes]] = defaultdict(set)
     for line in lines:
         counters = [r.counter for r in rules.rules if _is_selected(r, line, rules)]
         slots = [c for c in counters if c in limits]
-        if not slots and crc32(line.text) % 8 == 0:
-            slots = [""]
-        for slot in slots:
+        share = min((shares[c] for c in slots), default=ORDINARY_SHARE)
+        for slot in slots or [""]:
+            if _line_hash(line.text) % share:
+                continue
             by_slot[_minute(line), slot].add(line.text)
     return {
         text
         for (_, slot), texts in by_slot.items()
-        for text in sorted(texts, key=_hash)[: limits.get(slot, 2)]
+        for text in sorted(texts, key=_line_hash)[: limits.get(slot, 2)]
     }
 
 
-def _hash(text: bytes) -> int:
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+def _line_hash(text: bytes) -> int:
+    return xxhash.xxh64_intdigest(text)
 
 
 def _is_selected(rule: Rule, line: Line, rules: RuleSet) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import zstandard
+from isal import igzip, isal_zlib
 
 from tasks.model.errors import ObjectError, OversizedError
 
@@ -28,7 +29,13 @@ _UNSUPPORTED = {
     b"\x04\x22\x4d\x18": "an lz4 file",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
 }
-_BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
+_BROKEN: tuple[type[Exception], ...] = (  # type: ignore[assignment]  # isal declares an instance
+    EOFError,
+    gzip.BadGzipFile,
+    isal_zlib.error,
+    zlib.error,
+    zstandard.ZstdError,
+)
 
 
 class _Chunks(Protocol):
@@ -224,7 +231,9 @@ def _read_fully(stored: BinaryIO, size: int) -> bytes:
 
 _OPENERS: dict[str, Callable[[_Rejoined], _Chunks]] = {
     "plain": lambda stored: stored,
-    "gzip": lambda stored: gzip.GzipFile(fileobj=io.BufferedReader(stored, _BUFFER_BYTES)),
+    "gzip": lambda stored: igzip.IGzipFile(  # type: ignore[no-untyped-call]
+        fileobj=io.BufferedReader(stored, _BUFFER_BYTES)
+    ),
     "zstd": lambda stored: _Zstd(io.BufferedReader(stored, _BUFFER_BYTES)),
     "bz2": lambda stored: bz2.BZ2File(io.BufferedReader(stored, _BUFFER_BYTES)),
 }

@@ -6,7 +6,7 @@ from tasks.collect.streams import TAIL_BYTES
 
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is one line, of which only this much and one byte more is kept."""
-_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 2 * 1024 * 1024
 
 
 class LineReader:
@@ -31,28 +31,39 @@ class LineReader:
         """What follows *offset*, cut like any line."""
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        """Blocks of complete lines; *offset* and *tail* are those at the end of the block."""
-        while chunk := self._read(_CHUNK_BYTES):
+        """The lines of blocks()."""
+        return map(split_lines, self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """Complete lines with their line feeds; *offset* and *tail* are those at their end."""
+        while chunk := self._read_chunk():
             feed = chunk.rfind(b"\n") + 1
-            block = self._cut(chunk, feed)
+            block = _join(self.unfinished, chunk[: chunk.find(b"\n")]) if feed else b""
             if feed:
+                block += chunk[chunk.find(b"\n") : feed]
+                self.unfinished = _join(b"", chunk[feed:])
                 self.offset = self.end + feed
                 self.tail = (self.last + chunk[max(0, feed - TAIL_BYTES) : feed])[-TAIL_BYTES:]
+            else:
+                self.unfinished = _join(self.unfinished, chunk)
             self.end += len(chunk)
             self.last = (self.last + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
             if block:
                 yield block
 
-    def _cut(self, chunk: bytes, feed: int) -> list[bytes]:
-        if not feed:
-            self.unfinished = _join(self.unfinished, chunk)
-            return []
-        lines = chunk[: feed - 1].split(b"\n")
-        lines[0] = _join(self.unfinished, lines[0])
-        self.unfinished = chunk[feed:]
-        if b"\r" in chunk:
-            lines = [line.removesuffix(b"\r") for line in lines]
-        return lines
+    def _read_chunk(self) -> bytes:
+        """What can be read at once, up to _CHUNK_BYTES: small reads make small blocks."""
+        pieces, left = [], _CHUNK_BYTES
+        while left > 0 and (piece := self._read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def split_lines(block: bytes) -> list[bytes]:
+    """The lines of a block of complete lines."""
+    lines = block[:-1].split(b"\n")
+    return [line.removesuffix(b"\r") for line in lines] if b"\r" in block else lines
 
 
 def _join(start: bytes, more: bytes) -> bytes:

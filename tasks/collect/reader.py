@@ -1,16 +1,17 @@
 """Reading one log object: every line is counted, every event is handed to a sink."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
 from math import ceil
+from typing import Protocol, Self, runtime_checkable
 
 from tasks.collect.compression import Content, Limits
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import ChooseFormat, FormatChoice, LineParser
 from tasks.collect.formats.w3c import DIRECTIVE, FieldsSearch
-from tasks.collect.lines import MAX_LINE_BYTES, LineReader
+from tasks.collect.lines import MAX_LINE_BYTES, LineReader, split_lines
 from tasks.collect.source import Source
 from tasks.collect.streams import HEAD_BYTES, digest_bytes, extent_version, first_line
 from tasks.model.errors import ObjectError, OversizedError
@@ -26,10 +27,54 @@ from tasks.model.objects import (
 
 Sink = Callable[[Event, int, bytes], None]
 """Is given an event, the 1-based number of its line, and the line without its line feed."""
-SinkFor = Callable[[bool], Sink]
+NEVER = 1 << 62
+"""A second that no event reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCount:
+    """What a BlockSink made of a block of lines."""
+
+    lines: int
+    """All lines of the block."""
+    refused: Sequence[tuple[int, bytes]]
+    """Number and bytes of the lines that have to be parsed one by one, in order."""
+    first: int
+    """Earliest event that was counted, in seconds since the epoch."""
+    last: int
+    """Latest event that was counted; -1 when there was none."""
+
+    @classmethod
+    def nothing(cls, block: bytes, lines_before: int) -> Self:
+        """Every line of *block* is refused."""
+        lines = split_lines(block)
+        return cls(len(lines), tuple(enumerate(lines, start=lines_before + 1)), NEVER, -1)
+
+
+@runtime_checkable
+class BlockSink(Protocol):
+    """A Sink that may count some lines of a block by itself, as if they had been parsed."""
+
+    def __call__(self, event: Event, line_number: int, line: bytes, /) -> None:
+        """Take one event, as any Sink."""
+        ...
+
+    def count_block(self, block: bytes, lines_before: int, since: int, until: int) -> BlockCount:
+        """
+        Count those lines of *block* that it is sure of, and refuse the others.
+
+        Args:
+            block: Complete lines, each with its line feed.
+            lines_before: How many lines of the extent's object come before them.
+            since: Events before this second are dropped.
+            until: Events from this second on are dropped.
+        """
+        ...
+
+
+SinkFor = Callable[[bool], Sink | BlockSink]
 """Gives the sink of an extent; the argument says whether it is an unfinished last line."""
 
-_NEVER = 1 << 62
 _SAMPLES = 3
 _SEARCHED_BYTES = 1024 * 1024
 _SAMPLE_CHARACTERS = 200
@@ -146,7 +191,7 @@ class _Reading:
         """The stream ends where this copy of it ends; all of it was counted before."""
         head = content.read_fully(HEAD_BYTES)
         lines = LineReader(_read_after(head, content.read))
-        line_count = sum(map(len, lines))
+        line_count = sum(block.count(b"\n") for block in lines.blocks())
         self._check(digest_bytes(head[: stream.head_bytes]) == stream.head_sha256)
         self._check(lines.end < stream.offset)
         after = replace(
@@ -161,8 +206,8 @@ class _Reading:
 
     def _count(self, lines: LineReader, line_number: int) -> "_Count":
         count = _Count(self._parser, partial(self._sink_for, False), self._range, line_number)
-        for block in lines:
-            count.add(block)
+        for block in lines.blocks():
+            count.add_block(block)
         return count
 
     def _find_place(
@@ -207,23 +252,40 @@ class _Count:
     def __init__(
         self,
         parser: LineParser,
-        open_sink: Callable[[], Sink],
+        open_sink: Callable[[], Sink | BlockSink],
         seconds: tuple[int, int],
         line_number: int,
     ) -> None:
         self._parse = parser.parse
+        self._takes_access_first = parser.takes_access_first
         self._open_sink = cache(open_sink)
         self._from, self._until = seconds
         self._before = line_number
         self.line_number = line_number
         self._lines_unparsed = 0
         self._samples: list[UnparsedSample] = []
-        self._first = _NEVER
+        self._first = NEVER
         self._last = -1
 
+    def add_block(self, block: bytes) -> None:
+        """Complete lines with their line feeds."""
+        sink = self._open_sink()
+        if not isinstance(sink, BlockSink) or not self._takes_access_first:
+            self.add(split_lines(block))
+            return
+        counted = sink.count_block(block, self.line_number, self._from, self._until)
+        self._first = min(self._first, counted.first)
+        self._last = max(self._last, counted.last)
+        self._add_each(counted.refused)
+        self.line_number += counted.lines
+
     def add(self, lines: list[bytes]) -> None:
+        self._add_each(enumerate(lines, start=self.line_number + 1))
+        self.line_number += len(lines)
+
+    def _add_each(self, lines: Iterable[tuple[int, bytes]]) -> None:
         parse, sink = self._parse, self._open_sink()
-        for number, line in enumerate(lines, start=self.line_number + 1):
+        for number, line in lines:
             parsed = parse(line) if len(line) <= MAX_LINE_BYTES else _TOO_LONG
             if isinstance(parsed, Unparsed):
                 self._add_unparsed(number, line, parsed)
@@ -234,7 +296,6 @@ class _Count:
                     self._first = min(self._first, timestamp)
                     self._last = max(self._last, timestamp)
                     sink(event, number, line)
-        self.line_number += len(lines)
 
     def close(self, object_key: str, version: str, size_bytes: int) -> Extent:
         """What was read, as the ledger records it."""
@@ -275,5 +336,5 @@ def _read_after(ahead: bytes, read: Callable[[int], bytes]) -> Callable[[int], b
 
 def _seconds(event_range: EventRange | None) -> tuple[int, int]:
     if event_range is None:
-        return 0, _NEVER
+        return 0, NEVER
     return ceil(event_range.start.timestamp()), ceil(event_range.end.timestamp())

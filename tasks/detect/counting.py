@@ -8,10 +8,10 @@ from itertools import count
 
 from tasks.collect.compression import Limits
 from tasks.collect.formats.parser import ChooseFormat
-from tasks.collect.reader import read_extents
+from tasks.collect.reader import BlockSink, read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
-from tasks.detect.tally import Sink, Tally, TallyBuilder
+from tasks.detect.tally import Tally, TallyBuilder
 from tasks.model.objects import Batch, BatchResult, EventRange, LogObject, ObjectResult
 from tasks.store.ledger import Ledger, Segment
 
@@ -87,7 +87,7 @@ def commit_batch(
     )
 
 
-def _next_sink(builder: TallyBuilder, numbers: Iterator[int], _is_unfinished: bool) -> Sink:
+def _next_sink(builder: TallyBuilder, numbers: Iterator[int], _is_unfinished: bool) -> BlockSink:
     return builder.sink(next(numbers))
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, get_args, get_type_hints
 
 from tasks.detect.signatures import PatternError, Signature, compile_pattern
 from tasks.model.events import Event
 
+_REMEMBERED: Final = 16_384
 SIGNATURE_KEYS: Final = ("signature_id", "signature_family", "signature_strength")
 
 
@@ -41,7 +43,13 @@ _TEXT_TESTS: Final[Mapping[str | None, Callable[[str, str], bool]]] = {
     "endswith": str.endswith,
 }
 
-Test = Callable[[Event], bool]
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A condition on one field of an event."""
+
+    field: str
+    holds: Callable[[Event], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Clause:
         ids = self.signature_ids
         if ids is not None and not any(hit.id in ids for hit in hits):
             return False
-        return all(test(event) for test in self.tests)
+        return all(test.holds(event) for test in self.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +181,17 @@ def _select_signatures(
 
 
 def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
-    field, modifier, values = _field(key), _modifier(key), _values(value)
+    return Test(_field(key), _build_condition(_field(key), _modifier(key), _values(value)))
+
+
+def _build_condition(
+    field: str, modifier: str | None, values: Sequence[Any]
+) -> Callable[[Event], bool]:
     if modifier == "exists":
         wanted = values[0]
         return lambda event: (getattr(event, field) is not None) is wanted
     if FIELDS[field] is not Kind.TEXT:
-        return _other_test(field, modifier, values)
+        return _build_other_condition(field, modifier, values)
     test = _text_test(modifier, values)
 
     def holds(event: Event) -> bool:
@@ -188,7 +201,9 @@ def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
     return holds
 
 
-def _other_test(field: str, modifier: str | None, values: Sequence[Any]) -> Test:
+def _build_other_condition(
+    field: str, modifier: str | None, values: Sequence[Any]
+) -> Callable[[Event], bool]:
     if modifier == "gte":
         lowest = min(values)
         return lambda event: (n := getattr(event, field)) is not None and n >= lowest
@@ -202,7 +217,8 @@ def _other_test(field: str, modifier: str | None, values: Sequence[Any]) -> Test
 def _text_test(modifier: str | None, values: Sequence[str]) -> Callable[[str], bool]:
     if modifier == "re":
         patterns = [compile_pattern(value) for value in values]
-        return lambda text: any(p.search(_clean(text)) for p in patterns)
+        # the same paths are asked for again and again
+        return lru_cache(_REMEMBERED)(lambda text: any(p.search(_clean(text)) for p in patterns))
     test = _TEXT_TESTS[modifier]
     wanted = tuple(value.lower() for value in values)
     return lambda text: any(test(text.lower(), value) for value in wanted)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any, Final, Self
-from zlib import crc32
 
 import polars as pl
+import xxhash
 from polars.exceptions import PolarsError
 
+from tasks.collect.reader import BlockCount
+from tasks.detect.engine import Engine, open_engine
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
 from tasks.model.errors import PermanentError
@@ -59,6 +61,8 @@ RULE_SAMPLES: Final = 2
 ORDINARY_SAMPLES: Final = 2
 ORDINARY: Final = ""
 """The slot of lines that no rule takes for evidence."""
+ORDINARY_SHARE: Final = 32
+"""One of so many ordinary lines is a candidate; by its hash, so it is the same one everywhere."""
 
 _MAGIC: Final = b"MWT1"
 _SCHEMAS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
@@ -69,8 +73,8 @@ _LINE_CHARACTERS: Final = 2000
 _FOCUS_CHARACTERS: Final = 600
 _DECODED_CHARACTERS: Final = 8192
 
-Sink = Callable[[Event, int, bytes], None]
-"""Counts one event; also takes the 1-based number and the bytes of its line."""
+Place = tuple[int, str, int]
+"""Extent ordinal, source IP, minute."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,13 +150,14 @@ class TallyBuilder:
     what has been counted is moved into columns again and again.
     """
 
-    def __init__(self, rules: RuleSet) -> None:
-        """No extent is counted yet."""
+    def __init__(self, rules: RuleSet, *, is_compiled: bool = True) -> None:
+        """No extent is counted yet; the result is the same whether the engine *is_compiled*."""
+        self._rules = rules
         self._match = rules.signature_set.match
-        self._rules = rules.rules
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
         self._limits = sample_limits(rules)
-        self._combinations: dict[tuple[str, ...], tuple[str, tuple[tuple[str, int], ...]]] = {}
+        self._shares = sample_shares(rules)
+        self._combinations: dict[tuple[str, ...], Counters] = {}
         self._counts: dict[tuple[int, str, int, str], int] = {}
         self._values: dict[tuple[int, str, int, str], set[int]] = {}
         self._samples: dict[tuple[int, str, int, str], dict[int, _Sample]] = {}
@@ -161,64 +166,89 @@ class TallyBuilder:
             _Table(VALUES, _lowest_values),
             _Table(SAMPLES, self._lowest_samples),
         )
+        self._engine = open_engine(rules, self) if is_compiled else None
+        self.sample_schema = SAMPLES
 
-    def sink(self, extent: int) -> Sink:
+    def sink(self, extent: int) -> "ExtentSink":
         """
-        A function that counts events under this extent ordinal.
+        What counts events under this extent ordinal.
 
         It counts an event as often as it is called with it.
         """
-        counts, combination = self._counts, self._combination
-
-        def count(event: Event, line_number: int, line: bytes) -> None:
-            place = (extent, event.source_ip, min(event.timestamp // 60, _LAST_MINUTE))
-            hits = self._match(event)
-            marks = [_activity(event)]
-            for rule in self._rules if hits else self._rules_without_hits:
-                if rule.selects(event, hits):
-                    if rule.type == "value_count":
-                        value = rule.value(event)
-                        if value is None:
-                            continue
-                        self._add_value((*place, rule.counter), value)
-                    marks.append(rule.counter)
-            counters, slots = combination(tuple(marks))
-            key = (*place, counters)
-            counts[key] = counts.get(key, 0) + 1
-            if slots[0][0] or not crc32(line) & 7:
-                sample = _Sample(event, line_number, line, counters, is_hit=bool(hits))
-                for slot, limit in slots:
-                    self._add_sample((*place, slot), limit, sample)
-            if len(counts) + len(self._samples) >= _FLUSH_ENTRIES:
-                self._flush()
-
-        return count
+        return ExtentSink(self, self._engine, extent)
 
     def drop(self, extent: int) -> None:
-        """What was counted under this extent so far is forgotten; the ordinal is free again."""
-        self._flush()
+        """What was counted under this extent so far is forgotten."""
+        self._flush_all()
         for table in self._tables:
             table.drop(extent)
 
     def build(self) -> Tally:
         """The tally of everything counted so far."""
-        self._flush()
+        self._flush_all()
         return Tally(*(table.sorted() for table in self._tables))
 
-    def _combination(self, marks: tuple[str, ...]) -> tuple[str, tuple[tuple[str, int], ...]]:
-        """Both memory and time want one string and one set of slots per combination."""
-        known = self._combinations.get(marks)
-        if known is None:
-            slots = tuple((m, self._limits[m]) for m in marks if m in self._limits)
-            text = " ".join(filter(None, marks))
-            known = self._combinations[marks] = (text, slots or ((ORDINARY, ORDINARY_SAMPLES),))
-        return known
+    def judge(self, event: Event, *, may_hit: bool = True) -> "Judged":
+        """What *event* counts for; no signature is tried when none *may_hit*."""
+        hits = self._match(event) if may_hit else ()
+        marks, values = [_activity(event)], []
+        for rule in self._rules.rules if hits else self._rules_without_hits:
+            if rule.selects(event, hits):
+                if rule.type == "value_count":
+                    value = rule.value(event)
+                    if value is None:
+                        continue
+                    values.append((rule.counter, hash_value(value)))
+                marks.append(rule.counter)
+        return Judged(self.combine(tuple(marks)), tuple(values), is_hit=bool(hits))
 
-    def _add_value(self, key: tuple[int, str, int, str], value: str) -> None:
+    def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
+        """One event, its line and the 1-based number of that, whatever they are."""
+        judged = self.judge(event)
+        counters = judged.counters
+        place = (extent, event.source_ip, min(event.timestamp // 60, _LAST_MINUTE))
+        for counter, value in judged.values:
+            self.add_value((*place, counter), value)
+        key = (*place, counters.text)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        line_hash = hash_line(line)
+        if not line_hash % counters.share:
+            sample = _Sample(event, line_number, line, line_hash, judged)
+            for slot, limit in counters.slots:
+                self._add_sample((*place, slot), limit, sample)
+        if len(self._counts) + len(self._samples) >= _FLUSH_ENTRIES:
+            self._flush()
+
+    def add_value(self, key: tuple[int, str, int, str], value_hash: int) -> None:
+        """One more value of a value_count rule; *key* is a place and a counter."""
         hashes = self._values.setdefault(key, set())
-        hashes.add(_hash(value.encode("utf-8", "surrogatepass")))
+        hashes.add(value_hash)
         if len(hashes) >= 4 * MAX_DISTINCT_VALUES:
             self._values[key] = set(sorted(hashes)[:MAX_DISTINCT_VALUES])
+
+    def add_tables(self, counts: pl.DataFrame | None, samples: pl.DataFrame | None) -> None:
+        """Columns that were counted elsewhere."""
+        for table, more in ((self._tables[0], counts), (self._tables[2], samples)):
+            if more is not None:
+                table.add(more)
+
+    def sample_text(self, event: Event, line: bytes, judged: "Judged") -> str:
+        """How *line* is kept."""
+        is_cut = len(line) > _LINE_CHARACTERS
+        return excerpt(line, find_focus(event, self._match) if is_cut and judged.is_hit else None)
+
+    def combine(self, marks: tuple[str, ...]) -> "Counters":
+        """The counters that are named by an activity and rules."""
+        known = self._combinations.get(marks)
+        if known is None:
+            evidence = [m for m in marks if m in self._limits]
+            slots = tuple((m, self._limits[m]) for m in evidence)
+            known = self._combinations[marks] = Counters(
+                text=" ".join(filter(None, marks)),
+                slots=slots or ((ORDINARY, ORDINARY_SAMPLES),),
+                share=min((self._shares[m] for m in evidence), default=ORDINARY_SHARE),
+            )
+        return known
 
     def _add_sample(self, key: tuple[int, str, int, str], limit: int, sample: "_Sample") -> None:
         kept = self._samples.setdefault(key, {})
@@ -226,17 +256,22 @@ class TallyBuilder:
         if same is not None:
             same.line_number = min(same.line_number, sample.line_number)
         elif len(kept) < limit or sample.line_hash < max(kept):
-            sample.settle(self._match)
+            sample.settle(self.sample_text)
             kept[sample.line_hash] = sample
             if len(kept) > limit:
                 del kept[max(kept)]
 
+    def _flush_all(self) -> None:
+        if self._engine is not None:
+            self._engine.flush()
+        self._flush()
+
     def _flush(self) -> None:
         counts, values, samples = self._tables
-        counts.add((*key, count) for key, count in self._counts.items())
-        values.add((*key, value) for key, hashes in self._values.items() for value in hashes)
-        samples.add(
-            (*key[:3], s.line_hash, s.line_number, s.text, s.counters)
+        counts.add_rows((*key, count) for key, count in self._counts.items())
+        values.add_rows((*key, value) for key, hashes in self._values.items() for value in hashes)
+        samples.add_rows(
+            (*key[:3], s.line_hash, s.line_number, s.text, s.judged.counters.text)
             for key, kept in self._samples.items()
             for s in kept.values()
         )
@@ -250,28 +285,65 @@ class TallyBuilder:
         return keep_lowest(unique, self._limits, place)
 
 
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A combination of counters that lines count for together."""
+
+    text: str
+    slots: tuple[tuple[str, int], ...]
+    """In which its lines compete to be samples, and how many win."""
+    share: int
+    """One of so many of its lines does compete; a power of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an event counts for: a function of its fields."""
+
+    counters: Counters
+    values: tuple[tuple[str, int], ...]
+    """Counter and hash of each value of value_count rules."""
+    is_hit: bool
+
+
+class ExtentSink:
+    """Counts the events of one extent, line by line or by blocks of lines."""
+
+    def __init__(self, builder: TallyBuilder, engine: "Engine | None", extent: int) -> None:
+        self._builder = builder
+        self._engine = engine
+        self._extent = extent
+
+    def __call__(self, event: Event, line_number: int, line: bytes) -> None:
+        """Count one event; also takes the 1-based number and the bytes of its line."""
+        self._builder.count(self._extent, event, line_number, line)
+
+    def count_block(self, block: bytes, lines_before: int, since: int, until: int) -> BlockCount:
+        """Count those lines of *block* that the engine is sure of; see BlockSink."""
+        if self._engine is None:
+            return BlockCount.nothing(block, lines_before)
+        return self._engine.count_block(self._extent, block, lines_before, since, until)
+
+
 class _Sample:
     """A line that may be kept; its text is made only once it is."""
 
-    __slots__ = ("_event", "_line", "counters", "is_hit", "line_hash", "line_number", "text")
+    __slots__ = ("_event", "_line", "judged", "line_hash", "line_number", "text")
 
     def __init__(
-        self, event: Event, line_number: int, line: bytes, counters: str, *, is_hit: bool
+        self, event: Event, line_number: int, line: bytes, line_hash: int, judged: Judged
     ) -> None:
         self._event: Event | None = event
         self._line = line
         self.line_number = line_number
-        self.line_hash = _hash(line)
-        self.counters = counters
-        self.is_hit = is_hit
+        self.line_hash = line_hash
+        self.judged = judged
         self.text = ""
 
-    def settle(self, match: Callable[[Event], Sequence[object]]) -> None:
+    def settle(self, text_of: Callable[[Event, bytes, Judged], str]) -> None:
         """The text is there; line and event are let go of."""
         if self._event is not None:
-            is_cut = len(self._line) > _LINE_CHARACTERS
-            focus = find_focus(self._event, match) if is_cut and self.is_hit else None
-            self.text = excerpt(self._line, focus)
+            self.text = text_of(self._event, self._line, self.judged)
             self._event, self._line = None, b""
 
 
@@ -284,12 +356,14 @@ class _Table:
         self._reduced = schema.to_frame()
         self._chunks: list[pl.DataFrame] = []
 
-    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         columns = list(zip(*rows, strict=True))
-        if not columns:
-            return
-        data = dict(zip(self._schema, columns, strict=True))
-        self._chunks.append(pl.DataFrame(data, schema=self._schema))
+        if columns:
+            data = dict(zip(self._schema, columns, strict=True))
+            self.add(pl.DataFrame(data, schema=self._schema))
+
+    def add(self, rows: pl.DataFrame) -> None:
+        self._chunks.append(rows)
         if sum(c.height for c in self._chunks) > _COMPACT_ROWS + self._reduced.height:
             self._compact()
 
@@ -320,6 +394,21 @@ def sample_limits(rules: RuleSet) -> dict[str, int]:
         rule.counter: SIGNATURE_SAMPLES if rule.is_signature else RULE_SAMPLES
         for rule in rules.rules
         if rule.is_signature or not rule.selects(_PAGE_VIEW, ())
+    }
+
+
+def sample_shares(rules: RuleSet) -> dict[str, int]:
+    """
+    One of how many lines of a counter is a candidate for being kept: 1, 2, 4, ... up to 32.
+
+    Where many lines make a finding, one of several is enough to leave some of each finding, and
+    clients that come nowhere near it leave few. A line of several counters goes by the smallest.
+    """
+    return {
+        rule.counter: 1
+        if rule.is_signature
+        else min(ORDINARY_SHARE, 1 << max(0, (rule.threshold // 8).bit_length() - 1))
+        for rule in rules.rules
     }
 
 
@@ -399,9 +488,15 @@ def _shorten(text: str) -> str:
     return f"{text[:1400]} [...] {text[-500:]}"
 
 
-def _hash(content: bytes) -> int:
+def hash_value(value: str) -> int:
     """64 bits that nobody can choose cheaply: attackers would fold many values into one."""
+    content = value.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+
+
+def hash_line(line: bytes) -> int:
+    """64 bits by which lines compete to be samples; the server writes most of what is hashed."""
+    return xxhash.xxh64_intdigest(line)
 
 
 def _activity(event: Event) -> str:

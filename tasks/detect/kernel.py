@@ -1,0 +1,860 @@
+"""
+The compiled half of the engine: bytes to columns, in one pass, without the GIL.
+
+Numba compiles these functions for this machine when they are first called and keeps the result on
+disk. They only ever refuse: a line or a text of which they are not sure is handed to the exact
+Python path, which defines what is counted. What they accept they read as it does:
+
+- `scan_lines` takes the regular lines of `formats.access`, and numbers addresses and texts;
+- `reduce_texts` undoes simple encodings as `decode.view` does;
+- `settle_lines` counts the lines whose texts no signature hits.
+
+Integers are np.uint64 throughout where they are hashes: Numba turns uint64 with int64 into floats.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+PADDING = 64
+"""Bytes after the end of a block that may be read and never matter."""
+MAX_LINE = 16_384
+MAX_TEXT = 1024
+"""Longer lines and texts are refused."""
+
+# columns of a scanned line
+START, END, IP, MINUTE, STATUS, REQUEST, REFERRER, AGENT, NUMBER, TARGET_END = range(10)
+LINE_COLUMNS = 10
+NO_STATUS = 1000
+
+# what is known of a text; NEW is decided before lines are settled
+NEW, CLEAN, DIRTY = range(3)
+# kinds of texts; a path has the method before it
+KIND_REQUEST, KIND_REFERRER, KIND_AGENT, KIND_PATH = range(4)
+
+# fields of the state that scan_lines carries from call to call
+S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_TEXTS, S_ARENA, S_IPS = range(
+    9
+)
+S_FIRST, S_LAST = 9, 10
+STATE_SIZE = 11
+
+_P1 = np.uint64(11400714785074694791)
+_P2 = np.uint64(14029467366897019727)
+_P3 = np.uint64(1609587929392839161)
+_P4 = np.uint64(9650029242287828579)
+_P5 = np.uint64(2870177450012600261)
+_0 = np.uint64(0)
+_1 = np.uint64(1)
+
+
+@intrinsic
+def _load64(_typing: Any, array: Any, _index: Any) -> Any:
+    """Eight bytes at any position, as the little-endian number that they are on all platforms."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        word = ir.IntType(64)
+        address = builder.bitcast(builder.gep(data, [args[1]]), word.as_pointer())
+        loaded = builder.load(address)
+        loaded.align = 1
+        return loaded
+
+    return types.uint64(array, types.intp), generate
+
+
+@intrinsic
+def _find_mask(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any) -> Any:
+    """Which of the 32 bytes from a position on are one of two bytes: a bit each."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, lane = ir.IntType(8), ir.IntType(32)
+        vector = ir.VectorType(byte, 32)
+        address = builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer())
+        loaded = builder.load(address)
+        loaded.align = 1
+
+        def splat(value: Any) -> Any:
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, lane(0))
+            zeros = ir.Constant(ir.VectorType(lane, 32), [0] * 32)
+            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+        found = builder.or_(
+            builder.icmp_unsigned("==", loaded, splat(args[2])),
+            builder.icmp_unsigned("==", loaded, splat(args[3])),
+        )
+        return builder.bitcast(found, lane)
+
+    return types.uint32(array, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def _count_trailing_zeros(_typing: Any, _mask: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.uint32(types.uint32), generate
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _find(data, start, end, first, second):
+    """Position of the first of two bytes in data[start:end], or *end*."""
+    position = start
+    while position < end:
+        mask = _find_mask(data, position, first, second)
+        if mask:
+            position += np.int64(_count_trailing_zeros(mask))
+            return position if position < end else end
+        position += 32
+    return end
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _rotate(value, left, right):
+    return (value << np.uint64(left)) | (value >> np.uint64(right))
+
+
+@njit(cache=True, nogil=True)
+def hash_bytes(data, start, end, seed):
+    """XXH64 of data[start:end]. Source: https://github.com/Cyan4973/xxHash, xxhash_spec.md"""
+    length = end - start
+    at = start
+    if length >= 32:
+        a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
+        while at + 32 <= end:
+            a = _rotate(a + _load64(data, at) * _P2, 31, 33) * _P1
+            b = _rotate(b + _load64(data, at + 8) * _P2, 31, 33) * _P1
+            c = _rotate(c + _load64(data, at + 16) * _P2, 31, 33) * _P1
+            d = _rotate(d + _load64(data, at + 24) * _P2, 31, 33) * _P1
+            at += 32
+        h = _rotate(a, 1, 63) + _rotate(b, 7, 57) + _rotate(c, 12, 52) + _rotate(d, 18, 46)
+        for lane in (a, b, c, d):
+            h = (h ^ (_rotate(lane * _P2, 31, 33) * _P1)) * _P1 + _P4
+    else:
+        h = seed + _P5
+    h += np.uint64(length)
+    while at + 8 <= end:
+        h = _rotate(h ^ (_rotate(_load64(data, at) * _P2, 31, 33) * _P1), 27, 37) * _P1 + _P4
+        at += 8
+    if at + 4 <= end:
+        word = _load64(data, at) & np.uint64(0xFFFFFFFF)
+        h = _rotate(h ^ (word * _P1), 23, 41) * _P2 + _P3
+        at += 4
+    while at < end:
+        h = _rotate(h ^ (np.uint64(data[at]) * _P5), 11, 53) * _P1
+        at += 1
+    h = (h ^ (h >> np.uint64(33))) * _P2
+    h = (h ^ (h >> np.uint64(29))) * _P3
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_equal(data, start, other, start_of_other, length):
+    at = 0
+    while at + 8 <= length:
+        if _load64(data, start + at) != _load64(other, start_of_other + at):
+            return False
+        at += 8
+    while at < length:
+        if data[start + at] != other[start_of_other + at]:
+            return False
+        at += 1
+    return True
+
+
+# the start of a line
+
+
+@njit(cache=True, nogil=True)
+def _read_ipv4(data, start, end):
+    """(the address, its end), or (-1, 0) for all but a dotted quad without leading zeros."""
+    address, part, digits, parts, at = 0, 0, 0, 0, start
+    while at < end:
+        byte = data[at]
+        if 48 <= byte <= 57:
+            if digits and part == 0:
+                return -1, 0
+            part = part * 10 + byte - 48
+            digits += 1
+            if part > 255:
+                return -1, 0
+        elif byte == 46:
+            if not digits or parts == 3:
+                return -1, 0
+            address = (address << 8) | part
+            part, digits, parts = 0, 0, parts + 1
+        else:
+            break
+        at += 1
+    if parts != 3 or not digits:
+        return -1, 0
+    return (address << 8) | part, at
+
+
+@njit(cache=True, nogil=True)
+def _read_ipv6(data, start, end, groups):
+    """End of the IPv6 address in groups[:8], or -1 for all but hexadecimal groups and one `::`."""
+    count, gap, at = 0, -1, start
+    if at + 1 < end and data[at] == 58:
+        if data[at + 1] != 58:
+            return -1
+        gap, at = 0, at + 2
+    while at < end and data[at] != 32:
+        value, digits = 0, 0
+        while at < end and digits < 5:
+            byte = data[at]
+            if 48 <= byte <= 57:
+                digit = byte - 48
+            elif 97 <= byte <= 102:
+                digit = byte - 87
+            elif 65 <= byte <= 70:
+                digit = byte - 55
+            else:
+                break
+            value, digits, at = value * 16 + digit, digits + 1, at + 1
+        if not 1 <= digits <= 4 or count == 8 or at >= end:
+            return -1
+        groups[count] = value
+        count += 1
+        if data[at] == 32:
+            break
+        if data[at] != 58 or at + 1 >= end:
+            return -1
+        at += 1
+        if data[at] == 58:
+            if gap >= 0:
+                return -1
+            gap, at = count, at + 1
+        elif data[at] == 32:
+            return -1
+    if at >= end or (count > 7 if gap >= 0 else count != 8):
+        return -1
+    if gap >= 0:
+        missing = 8 - count
+        for position in range(count - 1, gap - 1, -1):
+            groups[position + missing] = groups[position]
+        for position in range(gap, gap + missing):
+            groups[position] = 0
+    return at
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _digits(data, at, count):
+    """The number in *count* digits, or -1."""
+    value = 0
+    for offset in range(count):
+        digit = np.int64(data[at + offset]) - 48
+        if digit < 0 or digit > 9:
+            return np.int64(-1)
+        value = value * 10 + digit
+    return np.int64(value)
+
+
+@njit(cache=True, nogil=True)
+def _read_month(data, at):
+    name = (np.int64(data[at]) << 16) | (np.int64(data[at + 1]) << 8) | np.int64(data[at + 2])
+    months = (
+        0x4A616E, 0x466562, 0x4D6172, 0x417072, 0x4D6179, 0x4A756E,
+        0x4A756C, 0x417567, 0x536570, 0x4F6374, 0x4E6F76, 0x446563,
+    )  # fmt: skip
+    for number in range(12):
+        if months[number] == name:
+            return number + 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _read_minute(data, at):
+    """Seconds since the epoch of `22/Feb/2026:22:10:.. +0300` without the seconds; or -1."""
+    day, year = _digits(data, at, 2), _digits(data, at + 7, 4)
+    month = _read_month(data, at + 3)
+    hour, minute = _digits(data, at + 12, 2), _digits(data, at + 15, 2)
+    zone_hours, zone_minutes = _digits(data, at + 22, 2), _digits(data, at + 24, 2)
+    sign = data[at + 21]
+    if data[at + 2] != 47 or data[at + 6] != 47 or data[at + 11] != 58 or data[at + 14] != 58:
+        return np.int64(-1)
+    if data[at + 17] != 58 or data[at + 20] != 32 or (sign != 43 and sign != 45):
+        return np.int64(-1)
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    days = 30 + (month in (1, 3, 5, 7, 8, 10, 12))
+    if month == 2:
+        days = 28 + is_leap
+    if not 1970 <= year <= 2100 or month == 0 or not 1 <= day <= days:
+        return np.int64(-1)
+    if not 0 <= hour <= 23 or not 0 <= minute <= 59:
+        return np.int64(-1)
+    if not 0 <= zone_hours <= 15 or not 0 <= zone_minutes <= 59:
+        return np.int64(-1)
+    # days from civil: https://howardhinnant.github.io/date_algorithms.html
+    shifted = year - (month <= 2)
+    era, of_era = shifted // 400, shifted % 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    since = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    ahead = zone_hours * 3600 + zone_minutes * 60
+    start = since * 86400 + hour * 3600 + minute * 60
+    start -= ahead if sign == 43 else -ahead
+    return np.int64(start if start >= 0 else -1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _close_quote(data, start, end):
+    """Position of the quote that ends a quoted text, or -1."""
+    at = start
+    while True:
+        at = _find(data, at, end, np.uint8(34), np.uint8(92))
+        if at >= end:
+            return np.int64(-1)
+        if data[at] == 34:
+            return np.int64(at)
+        at += 2
+
+
+# numbering
+
+
+@njit(cache=True, nogil=True)
+def _number_ip(high, low, slots, keys, state):
+    """The number of an address: one is given when it has none."""
+    mask = np.uint64(slots.size - 1)
+    mixed = (high ^ _P5) * _P1 ^ low * _P2
+    slot = ((mixed ^ (mixed >> np.uint64(29))) * _P3 >> np.uint64(17)) & mask
+    while True:
+        number = slots[np.int64(slot)]
+        if number < 0:
+            break
+        if keys[number, 1] == low and keys[number, 0] == high:
+            return np.int64(number)
+        slot = (slot + _1) & mask
+    number = state[S_IPS]
+    slots[np.int64(slot)] = number
+    keys[number, 0], keys[number, 1] = high, low
+    state[S_IPS] = number + 1
+    return np.int64(number)
+
+
+@njit(cache=True, nogil=True)
+def regrow_ips(slots, keys, count):
+    """*slots* anew for the first *count* of *keys*."""
+    scratch = np.zeros(STATE_SIZE, np.int64)
+    for number in range(count):
+        _number_ip(keys[number, 0], keys[number, 1], slots, keys, scratch)
+
+
+@njit(cache=True, nogil=True)
+def _number_text(data, start, end, kind, seed, slots, hashes, texts, arena, state):
+    """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
+    length = end - start
+    h = hash_bytes(data, start, end, seed + np.uint64(kind))
+    mask = np.uint64(slots.size - 1)
+    slot = h & mask
+    while True:
+        number = slots[np.int64(slot)]
+        if number < 0:
+            break
+        if (
+            hashes[number] == h
+            and texts[number, 1] == length
+            and texts[number, 2] == kind
+            and _is_equal(data, start, arena, texts[number, 0], length)
+        ):
+            return np.int64(number)
+        slot = (slot + _1) & mask
+    number, at = state[S_TEXTS], state[S_ARENA]
+    slots[np.int64(slot)] = number
+    hashes[number] = h
+    texts[number, 1], texts[number, 2], texts[number, 3] = length, kind, NEW
+    state[S_TEXTS] = number + 1
+    if kind == KIND_PATH:  # part of a request that is in the arena
+        texts[number, 0] = start
+        return np.int64(number)
+    texts[number, 0] = at
+    copied = 0
+    while copied < length:
+        arena[at + copied] = data[start + copied]
+        copied += 1
+    state[S_ARENA] = at + length
+    return np.int64(number)
+
+
+# lines
+
+
+@njit(cache=True, nogil=True)
+def scan_lines(
+    data, end, since, until, accepts_users, seed, state,
+    lines, line_hashes, refused, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+):  # fmt: skip
+    """
+    Read lines from state[S_POSITION] until *end*, or until a table could become too small.
+
+    Lines outside [since, until) are understood and dropped. S_COUNT counts all lines.
+    """
+    groups = np.zeros(9, np.int64)
+    position = state[S_POSITION]
+    while position < end:
+        if (
+            state[S_LINES] >= lines.shape[0]
+            or state[S_REFUSED] >= refused.shape[0]
+            or 2 * state[S_IPS] + 2 > ip_slots.size
+            or 2 * state[S_TEXTS] + 6 + 2 * state[S_LINES] > text_slots.size
+            or state[S_ARENA] + MAX_LINE > arena.size
+        ):
+            break
+        feed = _find(data, position, end, np.uint8(10), np.uint8(10))
+        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        state[S_COUNT] += 1
+        if not _scan_line(
+            data, position, stop, since, until, accepts_users, seed, state, groups,
+            lines, line_hashes, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+        ):  # fmt: skip
+            row = state[S_REFUSED]
+            refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
+            state[S_REFUSED] = row + 1
+        position = feed + 1
+    state[S_POSITION] = position
+
+
+@njit(cache=True, nogil=True)
+def _scan_line(
+    data, start, stop, since, until, accepts_users, seed, state, groups,
+    lines, line_hashes, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+):  # fmt: skip
+    """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
+    if stop - start > MAX_LINE or stop - start < 48:
+        return False
+    # client, `-`, user
+    address, at = _read_ipv4(data, start, stop)
+    if address >= 0:
+        high, low = _0, np.uint64(address) | np.uint64(0xFFFF00000000)
+    else:
+        at = _read_ipv6(data, start, stop, groups)
+        if at < 0:
+            return False
+        high = low = _0
+        for number in range(4):
+            high = (high << np.uint64(16)) | np.uint64(groups[number])
+            low = (low << np.uint64(16)) | np.uint64(groups[number + 4])
+        if high == _0 and (low >> np.uint64(32)) == np.uint64(0xFFFF):
+            return False  # an IPv4 address in IPv6 form
+    if at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
+        return False
+    at += 3
+    if data[at] != 45 or data[at + 1] != 32:
+        if not accepts_users:
+            return False
+        user = at
+        while at < stop and data[at] > 32 and data[at] != 34 and data[at] != 91:
+            at += 1
+        if at == user:
+            return False
+    else:
+        at += 1
+    # ` [22/Feb/2026:22:10:01 +0300] "`
+    if at + 32 > stop or data[at] != 32 or data[at + 1] != 91 or data[at + 28] != 93:
+        return False
+    if data[at + 29] != 32 or data[at + 30] != 34:
+        return False
+    at += 2
+    known = state[S_MINUTE]
+    if known >= 0 and (
+        _load64(data, at) == _load64(data, known)
+        and _load64(data, at + 8) == _load64(data, known + 8)
+        and data[at + 16] == data[known + 16]
+        and data[at + 17] == data[known + 17]
+        and data[at + 20] == data[known + 20]
+        and data[at + 21] == data[known + 21]
+        and _load64(data, at + 18) >> np.uint64(32) == _load64(data, known + 18) >> np.uint64(32)
+    ):
+        minute_start = state[S_MINUTE_START]
+    else:
+        minute_start = _read_minute(data, at)
+        if minute_start < 0:
+            return False
+        state[S_MINUTE], state[S_MINUTE_START] = at, minute_start
+    second = _digits(data, at + 18, 2)
+    if second < 0 or second > 60:
+        return False
+    timestamp = minute_start + min(second, 59)
+    # `request" 200 1234`
+    request = at + 29
+    request_end = _close_quote(data, request, stop)
+    if request_end < 0 or request_end + 4 > stop or data[request_end + 1] != 32:
+        return False
+    at = request_end + 2
+    status = np.int64(NO_STATUS)
+    if data[at] == 45:
+        at += 1
+    else:
+        status = np.int64(0)
+        begin = at
+        while at < stop and 48 <= data[at] <= 57:
+            status = status * 10 + data[at] - 48
+            at += 1
+        if not 1 <= at - begin <= 3:
+            return False
+    if at + 1 >= stop or data[at] != 32:
+        return False
+    at += 1
+    if data[at] == 45:
+        at += 1
+    else:
+        begin = at
+        while at < stop and 48 <= data[at] <= 57:
+            at += 1
+        if not 1 <= at - begin <= 18:
+            return False
+    # nothing, or ` "referrer" "agent"` and anything after a space
+    referrer = referrer_end = agent = agent_end = np.int64(0)
+    if at < stop:
+        if at + 6 > stop or data[at] != 32 or data[at + 1] != 34:
+            return False
+        referrer = at + 2
+        referrer_end = _close_quote(data, referrer, stop)
+        if referrer_end < 0 or referrer_end + 4 > stop:
+            return False
+        if data[referrer_end + 1] != 32 or data[referrer_end + 2] != 34:
+            return False
+        agent = referrer_end + 3
+        agent_end = _close_quote(data, agent, stop)
+        if agent_end < 0 or (agent_end + 1 < stop and data[agent_end + 1] != 32):
+            return False
+    if not since <= timestamp < until:
+        return True
+    state[S_FIRST] = min(state[S_FIRST], timestamp)
+    state[S_LAST] = max(state[S_LAST], timestamp)
+    row = state[S_LINES]
+    lines[row, START], lines[row, END] = start, stop
+    lines[row, IP] = _number_ip(high, low, ip_slots, ip_keys, state)
+    lines[row, MINUTE], lines[row, STATUS] = timestamp // 60, status
+    lines[row, NUMBER] = state[S_COUNT]
+    lines[row, TARGET_END] = request_end
+    lines[row, REQUEST] = _number_text(
+        data, request, request_end, KIND_REQUEST, seed,
+        text_slots, text_hashes, texts, arena, state,
+    )  # fmt: skip
+    lines[row, REFERRER] = lines[row, AGENT] = -1
+    if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
+        lines[row, REFERRER] = _number_text(
+            data, referrer, referrer_end, KIND_REFERRER, seed,
+            text_slots, text_hashes, texts, arena, state,
+        )  # fmt: skip
+    if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
+        lines[row, AGENT] = _number_text(
+            data, agent, agent_end, KIND_AGENT, seed,
+            text_slots, text_hashes, texts, arena, state,
+        )  # fmt: skip
+    line_hashes[row] = hash_bytes(data, start, stop, _0)
+    state[S_LINES] = row + 1
+    return True
+
+
+# texts
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _hex(byte):
+    if 48 <= byte <= 57:
+        return np.int64(byte - 48)
+    lower = byte | 32
+    if 97 <= lower <= 102:
+        return np.int64(lower - 87)
+    return np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def reduce_text(source, start, end, is_url, target, at):
+    """
+    Write the only view of a text, or its views if a path view is all there is besides.
+
+    Views are as in decode.view, in lower case, each with a line feed after it; a letter beyond
+    ASCII is written as the byte 0xE9, whichever it is. Returns the end of what was written, or -1
+    for a text that decode.view has to see.
+    """
+    if end - start > MAX_TEXT:
+        return np.int64(-1)
+    first = at
+    last, slashes, read = np.int64(0), False, start
+    while read < end:
+        byte = np.int64(source[read])
+        read += 1
+        if byte < 32 or byte > 126 or byte == 92:
+            return np.int64(-1)
+        if byte == 43 and is_url:
+            byte = 32
+        elif byte == 37:
+            if not is_url or read + 2 > end:
+                return np.int64(-1)
+            upper, lower = _hex(source[read]), _hex(source[read + 1])
+            if upper < 0 or lower < 0:
+                return np.int64(-1)
+            byte = upper * 16 + lower
+            read += 2
+            if byte == 0xC3 or byte == 0xD0:
+                # U+00C0..U+00FF, U+0410..U+043F; BC and BE are odd encodings to decode.view
+                if read + 3 > end or source[read] != 37:
+                    return np.int64(-1)
+                upper, lower = _hex(source[read + 1]), _hex(source[read + 2])
+                byte2 = upper * 16 + lower
+                if (
+                    upper < 0
+                    or lower < 0
+                    or byte2 > 0xBF
+                    or byte2 < (0x80 if byte == 0xC3 else 0x90)
+                ):
+                    return np.int64(-1)
+                if byte2 == 0xBC or byte2 == 0xBE:
+                    return np.int64(-1)
+                read += 3
+                byte = 0xE9
+            elif byte < 32 or byte > 126 or byte == 37 or byte == 92 or byte == 46:
+                return np.int64(-1)
+        # quotes and the like have a view as a shell sees them
+        if byte == 34 or byte == 39 or byte == 94 or byte == 96 or byte == 36 or byte == 123:
+            return np.int64(-1)
+        if 65 <= byte <= 90:
+            byte += 32
+        if byte == 32 and last == 32:
+            continue
+        if byte == 35 and last == 38:  # &#
+            return np.int64(-1)
+        if byte == 38 and not is_url:
+            return np.int64(-1)
+        if byte == 42 and last == 47:  # /*
+            return np.int64(-1)
+        if byte == 120 and last == 48:  # 0x
+            return np.int64(-1)
+        if is_url:
+            if byte == 59 or (byte == 46 and (last == 47 or last == 46)):  # ; /. ..
+                return np.int64(-1)
+            if byte == 47 and last == 47:
+                slashes = True
+        target[at] = byte
+        at += 1
+        last = byte
+    target[at] = 10
+    written = at
+    at += 1
+    if slashes:
+        last = np.int64(0)
+        for read in range(first, written):
+            byte = np.int64(target[read])
+            if byte == 47 and last == 47:
+                continue
+            target[at] = byte
+            at += 1
+            last = byte
+        target[at] = 10
+        at += 1
+    return np.int64(at)
+
+
+@njit(cache=True, nogil=True)
+def reduce_texts(
+    first, count, seed, state, text_slots, text_hashes, texts, arena, methods, method_count,
+    original, path, query, referrer, agent, ends, text_methods, text_paths,
+):  # fmt: skip
+    """
+    Reduce the texts [first, count), each field into its own buffer; number methods and paths.
+
+    ends[row] has the ends in the five buffers after each text. A request that is not
+    `METHOD /target HTTP/1.1`, or that has a text that cannot be reduced, is DIRTY.
+    """
+    o, p, q, r, a = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    row = np.int64(0)
+    for number in range(first, count):
+        start, kind = np.int64(texts[number, 0]), texts[number, 2]
+        end = start + texts[number, 1]
+        if kind == KIND_REFERRER:
+            done = reduce_text(arena, start, end, True, referrer, r)
+            if done < 0:
+                texts[number, 3] = DIRTY
+            else:
+                r = done
+        elif kind == KIND_AGENT:
+            done = reduce_text(arena, start, end, False, agent, a)
+            if done < 0:
+                texts[number, 3] = DIRTY
+            else:
+                a = done
+        else:
+            method = _read_method(arena, start, end, methods, method_count)
+            target = start
+            while target < end and arena[target] != 32:
+                target += 1
+            target += 1
+            stop = _target_end(arena, target, end)
+            text_methods[number] = max(method, 0)
+            if method < 0 or stop < 0:
+                texts[number, 3] = DIRTY
+            else:
+                mark = target
+                while mark < stop and arena[mark] != 63:
+                    mark += 1
+                new_o = reduce_text(arena, target, stop, True, original, o)
+                new_p = reduce_text(arena, target, mark, True, path, p)
+                new_q = q
+                if mark + 1 < stop:
+                    new_q = reduce_text(arena, mark + 1, stop, True, query, q)
+                if new_o < 0 or new_p < 0 or new_q < 0:
+                    texts[number, 3] = DIRTY
+                else:
+                    o, p, q = new_o, new_p, new_q
+                    text_paths[number] = _number_text(
+                        arena, start, mark, KIND_PATH, seed,
+                        text_slots, text_hashes, texts, arena, state,
+                    )  # fmt: skip
+        ends[row, 0], ends[row, 1], ends[row, 2], ends[row, 3], ends[row, 4] = o, p, q, r, a
+        row += 1
+
+
+@njit(cache=True, nogil=True)
+def _read_method(data, start, end, methods, method_count):
+    """The number of the method before the first space; -1 if it is not 1 to 8 capital letters."""
+    packed, at = _0, start
+    while at < end and data[at] != 32:
+        if not 65 <= data[at] <= 90 or at - start == 8:
+            return np.int64(-1)
+        packed = (packed << np.uint64(8)) | np.uint64(data[at])
+        at += 1
+    if at == start or at >= end:
+        return np.int64(-1)
+    for number in range(method_count[0]):
+        if methods[number] == packed:
+            return np.int64(number)
+    if method_count[0] == methods.size:
+        return np.int64(-1)
+    methods[method_count[0]] = packed
+    method_count[0] += 1
+    return np.int64(method_count[0] - 1)
+
+
+@njit(cache=True, nogil=True)
+def _target_end(data, start, end):
+    """Where ` HTTP/1.1` or ` HTTP/2` begins at the end of a request for a path; or -1."""
+    if start >= end or data[start] != 47:
+        return np.int64(-1)
+    for length in (9, 7):
+        at = end - length
+        if (
+            at > start
+            and data[at] == 32
+            and data[at + 1] == 72
+            and data[at + 2] == 84
+            and data[at + 3] == 84
+            and data[at + 4] == 80
+            and data[at + 5] == 47
+            and 48 <= data[at + 6] <= 57
+            and (length == 7 or (data[at + 7] == 46 and 48 <= data[at + 8] <= 57))
+        ):
+            return np.int64(at)
+    return np.int64(-1)
+
+
+# counting
+
+
+@njit(cache=True, nogil=True)
+def settle_lines(
+    count, lines, texts, text_methods, text_paths, sees_path_only, sees_referrer, sees_agent,
+    known, keys, key_outcomes, line_keys, outcomes, unsettled,
+):  # fmt: skip
+    """
+    Find the outcome of each line: by method and status, or by all texts that matter to it.
+
+    Returns:
+        How many rows are in *unsettled*: those whose key, now in line_keys, has no outcome yet.
+    """
+    left = 0
+    for row in range(count):
+        request, referrer, agent = lines[row, REQUEST], lines[row, REFERRER], lines[row, AGENT]
+        status = lines[row, STATUS]
+        is_clean = texts[request, 3] == CLEAN
+        is_referrer_clean = referrer < 0 or texts[referrer, 3] == CLEAN
+        is_agent_clean = agent < 0 or texts[agent, 3] == CLEAN
+        if is_clean and is_referrer_clean and is_agent_clean:
+            found = np.int64(known[text_methods[request], status])
+            if found >= 0:
+                outcomes[row] = found
+                continue
+            if sees_path_only:
+                request = text_paths[request]
+        key = (np.uint64(request) << np.uint64(46)) | np.uint64(status)
+        if sees_referrer or not is_referrer_clean:
+            key |= np.uint64(referrer + 1) << np.uint64(28)
+        if sees_agent or not is_agent_clean:
+            key |= np.uint64(agent + 1) << np.uint64(10)
+        line_keys[row] = key
+        outcomes[row] = key_outcomes[np.int64(_find_key(key, keys, key_outcomes))]
+        if outcomes[row] < 0:
+            unsettled[left] = row
+            left += 1
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _find_key(key, keys, key_outcomes):
+    mask = np.uint64(keys.size - 1)
+    slot = key * _P1
+    slot = (slot ^ (slot >> np.uint64(32))) & mask
+    while key_outcomes[np.int64(slot)] >= 0 and keys[np.int64(slot)] != key:
+        slot = (slot + _1) & mask
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def learn_outcome(key, outcome, keys, key_outcomes):
+    """Lines with this key have this outcome from now on."""
+    slot = np.int64(_find_key(key, keys, key_outcomes))
+    keys[slot], key_outcomes[slot] = key, outcome
+
+
+@njit(cache=True, nogil=True)
+def count_lines(start, count, lines, outcomes, outcome_counters, keys, counts, used):
+    """
+    Add the rows [start, count) to a table keyed by (IP, minute, counters), packed into 64 bits.
+
+    Returns:
+        Where it had to stop: at *count*, or where the table is too full.
+    """
+    mask = np.uint64(keys.size - 1)
+    for row in range(start, count):
+        if 2 * used[0] >= keys.size:
+            return np.int64(row)
+        key = (
+            (np.uint64(lines[row, IP]) << np.uint64(40))
+            | (np.uint64(lines[row, MINUTE]) << np.uint64(13))
+            | np.uint64(outcome_counters[outcomes[row]])
+        )
+        slot = key * _P1
+        slot = (slot ^ (slot >> np.uint64(32))) & mask
+        while counts[np.int64(slot)] and keys[np.int64(slot)] != key:
+            slot = (slot + _1) & mask
+        if not counts[np.int64(slot)]:
+            keys[np.int64(slot)] = key
+            used[0] += 1
+        counts[np.int64(slot)] += 1
+    return np.int64(count)
+
+
+@njit(cache=True, nogil=True)
+def choose_lines(count, outcomes, line_hashes, outcome_shares, outcome_has_values, samples, valued):
+    """
+    The rows that may be samples, and those that have values.
+
+    Returns:
+        How many are in *samples* and how many in *valued*.
+    """
+    found, others = 0, 0
+    for row in range(count):
+        outcome = outcomes[row]
+        if line_hashes[row] & outcome_shares[outcome] == _0:
+            samples[found] = row
+            found += 1
+        if outcome_has_values[outcome]:
+            valued[others] = row
+            others += 1
+    return found, others

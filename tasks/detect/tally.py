@@ -502,7 +502,7 @@ def hash_line(line: bytes) -> int:
 def _activity(event: Event) -> str:
     """The status class or login outcome; empty for what has neither."""
     if event.category is EventCategory.AUTHENTICATION:
-        if event.event_outcome is None or event.event_action == "http_login":
+        if not event.event_outcome or event.event_action == "http_login":
             return ""
         return f"ssh_{event.event_outcome}"
     status = (event.http_response_status_code or 0) // 100

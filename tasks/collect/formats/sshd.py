@@ -36,13 +36,17 @@ _CONNECTIONS = tuple(
         ("ssh_connection", rb"User ()(.*) from (\S+) not allowed because .*"),
         (
             "ssh_connection",
-            (rb"(?:Connection (?:closed|reset) by|Disconnected from) authenticating user ()"
-            rb"(.*) (\S+) port \d+ \[preauth\]"),
+            (
+                rb"(?:Connection (?:closed|reset) by|Disconnected from) authenticating user ()"
+                rb"(.*) (\S+) port \d+ \[preauth\]"
+            ),
         ),
         (
             "ssh_attempts_exceeded",
-            (rb"error: maximum authentication attempts exceeded for ((?:invalid user )?)"
-            rb"(.*) from (\S+) port \d+.*"),
+            (
+                rb"error: maximum authentication attempts exceeded for ((?:invalid user )?)"
+                rb"(.*) from (\S+) port \d+.*"
+            ),
         ),
     )
 )

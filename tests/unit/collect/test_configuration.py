@@ -8,6 +8,7 @@ import pytest
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.configuration import load_formats
 from tasks.collect.formats.parser import LineParser
+from tasks.collect.reader import BlockCount, read_extents
 from tasks.model.errors import ConfigurationError
 from tasks.model.events import Unparsed
 
@@ -137,3 +138,37 @@ def test_no_such_file(tmp_path):
 def test_empty_file(load):
     """An empty file says nothing."""
     assert load("").forced == ()
+
+
+class Columns:
+    """A sink that counts whole blocks by itself, and one that is asked about single lines."""
+
+    def __init__(self):
+        self.clients = []
+        self.blocks = 0
+
+    def __call__(self, event, number, line):
+        self.clients.append(event.source_ip)
+
+    def count_block(self, block, lines_before, since, until):
+        self.blocks += 1
+        return BlockCount.nothing(block, lines_before)
+
+
+@pytest.mark.parametrize(
+    ("key", "client", "blocks"),
+    [("web/access.log", "10.0.0.1", 1), ("edge/access.log", "192.0.2.8", 0)],
+)
+def test_declared_formats_are_read_line_by_line(load, logs, source, ledger, key, client, blocks):
+    """A faster reader of access logs is not asked where an object has a format of its own."""
+    path = logs / key
+    path.parent.mkdir()
+    path.write_bytes(MAIN + b"\n")
+    (log_object,) = source.plan(ledger).to_read
+    sink = Columns()
+
+    read_extents(
+        source, log_object, UTC, lambda _: sink, choose_format=load(FILE, "10.0.0.0/8").choose
+    )
+
+    assert (sink.clients, sink.blocks) == ([client], blocks)

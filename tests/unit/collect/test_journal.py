@@ -82,8 +82,10 @@ def test_access_log_in_journal():
     """A web server's access log in the journal is an access log."""
     line = '192.0.2.7 - - [22/Feb/2026:22:18:33 +0000] "GET /x HTTP/1.1" 200 1 "-" "-"'
 
-    (event,) = parse_line(entry(SYSLOG_IDENTIFIER="nginx", MESSAGE=line), CLOCK)
+    parsed = parse_line(entry(SYSLOG_IDENTIFIER="nginx", MESSAGE=line), CLOCK)
 
+    assert not isinstance(parsed, Unparsed)
+    (event,) = parsed
     assert (event.url_path, event.timestamp) == ("/x", TIMESTAMP)
 
 

@@ -1,8 +1,10 @@
 """JSON access logs: what known writers' keys mean, and what no client can do with them."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ CLOCK = ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
 TIMESTAMP = int(datetime(2026, 2, 22, 22, 10, 1, tzinfo=UTC).timestamp())
 MILLIS = TIMESTAMP * 1000 + 123
 
-SAMPLES = {
+SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "nginx": {
         "time_iso8601": "2026-02-22T22:10:01+00:00",
         "remote_addr": "192.0.2.7",
@@ -217,7 +219,9 @@ def test_forwarded_address():
     parser = LineParser(CLOCK, FormatChoice(proxies))
 
     for name in ("caddy", "traefik", "aws_waf", "cloudfront", "envoy"):
-        (event,) = parser.parse(json.dumps(SAMPLES[name]).encode())
+        parsed = parser.parse(json.dumps(SAMPLES[name]).encode())
+        assert not isinstance(parsed, Unparsed)
+        (event,) = parsed
         assert event.source_ip == "198.51.100.9", name
 
 

@@ -7,7 +7,7 @@ import typer
 from prefect import State, flow
 from pydantic import Field
 
-from flows import pipeline
+from flows.closing import close
 from flows.command import (
     AllowOption,
     BlockOption,
@@ -17,6 +17,10 @@ from flows.command import (
     parse_thresholds,
     run_once,
 )
+from flows.counting import count_objects, find_objects, split
+from flows.judging import judge_suspects
+from flows.lifecycle import Tale, check_rules, ends_plainly, locate, recorded_run, side_by_side
+from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
 from tasks.detect.task import evaluate_rules
@@ -34,16 +38,17 @@ def _name_run() -> str:
 @flow(
     name="backfill-logs",
     flow_run_name=_name_run,
-    task_runner=pipeline.side_by_side(),
+    task_runner=side_by_side(),
 )
+@ends_plainly
 def backfill_logs(
     start: datetime,
     end: datetime,
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")],
-    source: str | None = None,
+    source: str = "",
     pattern: str = "**/*",
     shards: Annotated[int, Field(ge=1, le=256)] = 1,
-    aws_credentials_block: str | None = None,
+    aws_credentials_block: str = "",
     thresholds: dict[str, Override] | None = None,
     allowlist: list[AllowlistEntry] | None = None,
     analyst: AnalystName = AnalystName.RULES,
@@ -78,24 +83,24 @@ def backfill_logs(
             f"'{LIVE}' is the namespace of scheduled scans: choose another name."
         )
     event_range = _event_range(start, end)
-    location = pipeline.locate(source, pattern, aws_credentials_block)
+    location = locate(source, pattern, aws_credentials_block)
     thresholds, allowlist = thresholds or {}, allowlist or []
-    pipeline.check_rules(thresholds)
+    check_rules(thresholds)
     asked = {
         "source": location.uri,
         "pattern": location.pattern,
         "start": event_range.start.isoformat(),
         "end": event_range.end.isoformat(),
     }
-    tale = pipeline.Tale()
-    with pipeline.recorded_run(RunKind.BACKFILL, name, location, asked) as run:
-        plan = pipeline.find_objects(run, location, tale)
-        for shard in pipeline.split(plan, shards):
-            pipeline.count_objects(run, location, shard, tale, event_range)
+    tale = Tale()
+    with recorded_run(RunKind.BACKFILL, name, location, asked) as run:
+        plan = find_objects(run, location, tale)
+        for shard in split(plan, shards):
+            count_objects(run, location, shard, tale, event_range)
         suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = pipeline.judge_suspects(run, suspects, tale, analyst, with_research=research)
-        pipeline.tell_and_record(run, judged, tale, with_alerts=alert)
-        return pipeline.close(run, tale)
+        judged = judge_suspects(run, suspects, tale, analyst, with_research=research)
+        tell_and_record(run, judged, tale, with_alerts=alert)
+        return close(run, tale)
 
 
 def _event_range(start: datetime, end: datetime) -> EventRange:
@@ -115,7 +120,7 @@ def main(
     ] = None,
     pattern: PatternOption = "**/*",
     shards: Annotated[int, typer.Option(min=1, max=256, help="Parts to count it in.")] = 1,
-    aws_credentials_block: BlockOption = None,
+    aws_credentials_block: BlockOption = "",
     threshold: ThresholdOption = None,
     allow: AllowOption = None,
     analyst: Annotated[

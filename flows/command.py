@@ -21,7 +21,7 @@ from tasks.model.text import make_visible
 
 PatternOption = Annotated[str, typer.Option(help="Glob over paths or keys below the source.")]
 BlockOption = Annotated[
-    str | None, typer.Option(help="Name of a prefect-aws AwsCredentials block.")
+    str, typer.Option(help="Name of a prefect-aws AwsCredentials block.", show_default=False)
 ]
 ThresholdOption = Annotated[
     list[str] | None,
@@ -84,6 +84,12 @@ def parse_thresholds(options: list[str]) -> dict[str, Override]:
 def _parse_threshold(option: str) -> tuple[str, Override]:
     rule, _, value = option.partition("=")
     count, _, timespan = value.partition("/")
+    if not count.isdecimal():
+        raise typer.BadParameter(
+            f"{option!r} has no whole number: write RULE=COUNT or RULE=COUNT/TIMESPAN,"
+            " such as http-request-volume=300/5m",
+            param_hint="--threshold",
+        )
     values: Mapping[str, object] = {"threshold": count or None, "timespan": timespan or None}
     try:
         return rule, Override.model_validate(values)
@@ -100,6 +106,10 @@ def parse_allowlist(options: list[str]) -> list[AllowlistEntry]:
 
 def _parse_entry(option: str) -> AllowlistEntry:
     cidr, _, reason = option.partition("=")
+    if not reason:
+        raise typer.BadParameter(
+            f"{option!r} gives no reason: write {cidr}=REASON", param_hint="--allow"
+        )
     try:
         return AllowlistEntry(cidr=cidr, reason=reason)
     except ValidationError as error:

@@ -48,9 +48,9 @@ def main() -> None:
         run,
         console,
         (
-            f"incidents     sqlite3 {database} 'select * from incidents'",  # noqa: S608
-            "run history   prefect server start, then http://127.0.0.1:4200",
-            "your logs     python -m flows.scan /var/log/nginx",
+            f"incidents     sqlite3 {database} 'select source_ip, status, summary from incidents'",
+            "run history   make server, then http://127.0.0.1:4200",
+            "your logs     .venv/bin/python -m flows.scan /var/log/nginx",
         ),
     )
     sys.exit(0 if not run.failures else 1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from prefect import State, flow
 
-from flows import pipeline
+from flows.closing import close
 from flows.command import (
     AllowOption,
     BlockOption,
@@ -16,6 +16,10 @@ from flows.command import (
     parse_thresholds,
     run_once,
 )
+from flows.counting import count_objects, find_objects
+from flows.judging import judge_suspects
+from flows.lifecycle import Tale, check_rules, ends_plainly, locate, recorded_run, side_by_side
+from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
 from tasks.detect.task import evaluate_rules
@@ -30,12 +34,13 @@ def _name_run() -> str:
 @flow(
     name="scan-logs",
     flow_run_name=_name_run,
-    task_runner=pipeline.side_by_side(),
+    task_runner=side_by_side(),
 )
+@ends_plainly
 def scan_logs(
-    source: str | None = None,
+    source: str = "",
     pattern: str = "**/*",
-    aws_credentials_block: str | None = None,
+    aws_credentials_block: str = "",
     thresholds: dict[str, Override] | None = None,
     allowlist: list[AllowlistEntry] | None = None,
 ) -> State[RunSummary]:
@@ -51,26 +56,29 @@ def scan_logs(
             {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
         allowlist: Networks that are never suspects, each with a reason and an optional expiry.
     """
-    location = pipeline.locate(source, pattern, aws_credentials_block)
+    location = locate(source, pattern, aws_credentials_block)
     thresholds, allowlist = thresholds or {}, allowlist or []
-    pipeline.check_rules(thresholds)
-    tale = pipeline.Tale()
-    with pipeline.recorded_run(RunKind.SCAN, LIVE, location) as run:
-        plan = pipeline.find_objects(run, location, tale)
-        pipeline.count_objects(run, location, plan.to_read, tale)
+    check_rules(thresholds)
+    tale = Tale()
+    with recorded_run(RunKind.SCAN, LIVE, location) as run:
+        plan = find_objects(run, location, tale)
+        count_objects(run, location, plan.to_read, tale)
         suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = pipeline.judge_suspects(run, suspects, tale)
-        pipeline.tell_and_record(run, judged, tale)
-        return pipeline.close(run, tale)
+        judged = judge_suspects(run, suspects, tale)
+        tell_and_record(run, judged, tale)
+        return close(run, tale)
 
 
 def main(
     source: Annotated[
-        str | None,
-        typer.Argument(help="A directory, or s3://bucket/prefix. Default: MIDDLEWATCH_SOURCE."),
-    ] = None,
+        str,
+        typer.Argument(
+            help="A directory, or s3://bucket/prefix. Default: MIDDLEWATCH_SOURCE.",
+            show_default=False,
+        ),
+    ] = "",
     pattern: PatternOption = "**/*",
-    aws_credentials_block: BlockOption = None,
+    aws_credentials_block: BlockOption = "",
     threshold: ThresholdOption = None,
     allow: AllowOption = None,
 ) -> None:

@@ -5,8 +5,16 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.model.errors import ConfigurationError
@@ -17,6 +25,12 @@ HAIKU = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 def _split(text: object) -> object:
     return text.replace(",", " ").split() if isinstance(text, str) else text
+
+
+def _check_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("it is no IANA time zone; write one such as Europe/Rome")
+    return name
 
 
 class Settings(BaseSettings):
@@ -48,6 +62,7 @@ class Settings(BaseSettings):
     ] = None
     syslog_timezone: Annotated[
         str,
+        AfterValidator(_check_zone),
         Field(description="IANA zone of syslog times that name none.", examples=["Europe/Rome"]),
     ] = "UTC"
 

@@ -308,14 +308,18 @@ def explain_unavailable() -> str | None:
     try:
         session = _open_session()
         if not session.region_name:
-            return "Bedrock is not used because no AWS region is set: set AWS_REGION."
+            return (
+                "Bedrock is not used because no AWS region is set: set AWS_REGION, or"
+                " MIDDLEWATCH_ANALYST=rules to do without it."
+            )
         if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
             return None
         credentials = session.get_credentials()
         if credentials is None or not credentials.get_frozen_credentials().access_key:
             return (
                 "Bedrock is not used because there are no AWS credentials: set AWS_PROFILE or"
-                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MIDDLEWATCH_ANALYST=rules."
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MIDDLEWATCH_ANALYST=rules to do"
+                " without it."
             )
     except BotoCoreError as error:
         return (

@@ -140,6 +140,8 @@ def _name_attack(incident: Incident) -> str:
 
 def _name_family(family: Family, incident: Incident) -> str:
     name = _ATTACK_NAMES[family]
+    if family is Family.BRUTE_FORCE and _may_have_logged_in(incident):
+        return "SSH login after password guessing"
     if family is Family.BRUTE_FORCE:
         return f"{'SSH' if _count(incident).logins_failed else 'web login'} {name}"
     return name

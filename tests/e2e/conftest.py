@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import pipeline
+from flows import judging
 from tasks.notify import task as notify
 from tasks.research import task as research
 from tasks.settings import settings
@@ -78,7 +78,7 @@ def telegram(environ: Callable[..., None]) -> Iterator[TelegramServer]:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many retries as ever, without the wait."""
     for module, name in (
-        (pipeline, "triage_suspect"),
+        (judging, "triage_suspect"),
         (notify, "deliver_alert"),
         (notify, "deliver_digest"),
         (research, "research_suspect"),

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows import pipeline
+from flows import backfill as backfill_module
+from flows import counting
 from flows.backfill import backfill_logs
 from flows.command import outcome_of
 from tasks.model.errors import ConfigurationError, PermanentError
@@ -61,7 +62,7 @@ def test_three_shards_stopped_in_the_middle_give_the_incidents_of_a_scan(
     database, logs, scanned, telegram, monkeypatch
 ):
     """The second shard fails with the process; the same name goes on, and nobody is told."""
-    count = pipeline.count_objects
+    count = counting.count_objects
     shards = []
 
     def count_but_die_in_the_second(*args):
@@ -70,10 +71,10 @@ def test_three_shards_stopped_in_the_middle_give_the_incidents_of_a_scan(
             raise PermanentError("The machine is gone.")
         count(*args)
 
-    monkeypatch.setattr(pipeline, "count_objects", count_but_die_in_the_second)
+    monkeypatch.setattr(backfill_module, "count_objects", count_but_die_in_the_second)
     with pytest.raises(PermanentError, match="The machine is gone"):
         backfill(logs, shards=3)
-    monkeypatch.setattr(pipeline, "count_objects", count)
+    monkeypatch.setattr(backfill_module, "count_objects", count)
 
     resumed = backfill(logs, shards=3)
 

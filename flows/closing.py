@@ -1,0 +1,92 @@
+"""A run is put on record and into the UI, with a final state that tells the truth."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prefect import State
+from prefect.states import Completed, Failed
+
+from flows.history import publish
+from flows.lifecycle import Tale
+from flows.report import format_count
+from tasks.model.objects import (
+    Coverage,
+    Plan,
+    SkippedObject,
+    cover,
+)
+from tasks.model.runs import Run, RunState, RunSummary
+from tasks.settings import settings
+from tasks.store.incidents import load_conclusions
+from tasks.store.runs import close_run
+from tasks.store.schema import open_database
+
+MESSAGE_CHARACTERS = 2000
+MAX_NAMED = 20
+"""Objects that the report names one by one."""
+
+
+def close(run: Run, tale: Tale) -> State[RunSummary]:
+    """
+    The run is on record and in the UI, with a final state that tells the truth.
+
+    Returns:
+        Completed when all is well, Completed as "Degraded" when something was done in a lesser
+        way, Failed as "Incomplete" when the next run has something to try again.
+    """
+    engine = open_database(settings().database_url.get_secret_value())
+    plan = tale.plan or Plan(run.source, 0, 0, ())
+    coverage = cover(plan, tale.batches)
+    unread = (*plan.skipped, *(s for b in tale.batches for s in b.skipped))
+    failures = [*tale.failures, *_failures_of_coverage(coverage, unread)]
+    summary = RunSummary(
+        name=run.name,
+        kind=run.kind,
+        namespace=run.namespace,
+        source=run.source,
+        started_at=run.started_at,
+        finished_at=datetime.now(UTC),
+        state=RunState.INCOMPLETE if failures else RunState.DONE,
+        coverage=coverage,
+        lines=sum(b.lines for b in tale.batches),
+        lines_unparsed=sum(b.lines_unparsed for b in tale.batches),
+        size_bytes=sum(b.size_bytes for b in tale.batches),
+        unparsed=tuple(s for b in tale.batches for s in b.unparsed)[:MAX_NAMED],
+        skipped=unread[:MAX_NAMED],
+        quarantined=tuple(s for b in tale.batches for s in b.quarantined)[:MAX_NAMED],
+        suspects=len(tale.judged),
+        conclusions=tuple(load_conclusions(engine, tale.judged)),
+        deliveries=dict(tale.deliveries),
+        usage=tale.usage,
+        searches=sum(j.research.searches for j in tale.judged),
+        degradations=tuple(tale.degradations),
+        notes=tuple(tale.notes),
+        failures=tuple(failures),
+    )
+    close_run(engine, run.id, summary)
+    publish(summary)
+    return _final_state(summary)
+
+
+def _failures_of_coverage(coverage: Coverage, unread: Sequence[SkippedObject]) -> list[str]:
+    failures = [f"{o.object_key}: {o.reason}" for o in unread if o.is_retried][:MAX_NAMED]
+    if not coverage.holds:
+        failures.append(f"The coverage equation does not hold: {coverage}.")
+    return failures
+
+
+def _final_state(summary: RunSummary) -> State[RunSummary]:
+    told = (
+        f"{summary.coverage}; {format_count(summary.suspects, 'suspect')},"
+        f" {format_count(len(summary.incidents), 'incident')}."
+    )
+    if summary.failures:
+        left = " ".join(summary.failures)
+        message = f"{told} The next run tries again: {left}"
+        return Failed(name="Incomplete", message=message[:MESSAGE_CHARACTERS], data=summary)
+    if summary.degradations:
+        lesser = " ".join(summary.degradations)
+        message = f"{told} {lesser}"[:MESSAGE_CHARACTERS]
+        return Completed(name="Degraded", message=message, data=summary)
+    prefix = "Nothing new: " if summary.is_idle else ""
+    return Completed(message=prefix + told, data=summary)

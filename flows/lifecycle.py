@@ -1,0 +1,168 @@
+"""A run from its first record on: who it is, what it has to tell, what became of its tasks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import uuid4
+
+from prefect import State, get_run_logger, runtime
+from prefect.futures import PrefectFuture
+from prefect.states import Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from flows.local_server import is_one_off
+from tasks.detect.rules import Override, load_rules, with_thresholds
+from tasks.model.errors import (
+    ConfigurationError,
+    MiddlewatchError,
+    PermanentError,
+)
+from tasks.model.objects import (
+    BatchResult,
+    Location,
+    Plan,
+)
+from tasks.model.runs import Run, RunKind
+from tasks.model.verdicts import Judged, Usage
+from tasks.settings import settings
+from tasks.store.locks import database_lock
+from tasks.store.namespaces import open_namespace
+from tasks.store.runs import fail_run, open_run
+from tasks.store.schema import open_database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 32
+"""All alerts and all records of a run that alerts one by one, side by side, and some more."""
+
+
+@dataclass(slots=True)
+class Tale:
+    """What a run has to tell at its end; every stage adds its part."""
+
+    plan: Plan | None = None
+    batches: list[BatchResult] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    deliveries: dict[str, int] = field(default_factory=dict)
+    degradations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
+    """An error that has words of its own ends the flow as Failed with just these words."""
+
+    @wraps(flow)
+    def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+        try:
+            return flow(*args, **kwargs)
+        except MiddlewatchError as error:
+            return Failed(message=str(error), data=error)
+
+    return run
+
+
+def side_by_side() -> TaskRunner[PrefectFuture[Any]]:
+    """Threads: what takes long waits for others, or counts in code that frees the interpreter."""
+    return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=THREADS))
+
+
+def locate(source: str, pattern: str, aws_credentials_block: str) -> Location:
+    """
+    Where to read: what the run names, or else the environment.
+
+    Raises:
+        ConfigurationError: Neither names a source.
+    """
+    uri = source or settings().source
+    if not uri:
+        raise ConfigurationError(
+            "There is nothing to read: give a directory or s3://bucket/prefix as the source, "
+            "or set MIDDLEWATCH_SOURCE."
+        )
+    return Location(uri, pattern, aws_credentials_block or None)
+
+
+def check_rules(thresholds: Mapping[str, Override]) -> None:
+    """
+    Nothing is read before the rules are known to be right.
+
+    Raises:
+        ConfigurationError: The rules file or a threshold makes no sense.
+    """
+    with_thresholds(load_rules(settings().rules_file), thresholds)
+
+
+@contextmanager
+def recorded_run(
+    kind: RunKind,
+    namespace: str,
+    location: Location,
+    parameters: Mapping[str, str] | None = None,
+) -> Iterator[Run]:
+    """
+    The run is on record from its first moment, also if it fails.
+
+    One run works in a namespace at a time; another one waits for it. So a run that is still on
+    record as running has died.
+
+    Args:
+        parameters: What a later run in *namespace* must repeat.
+    """
+    run = Run(
+        id=uuid4().hex,
+        name=runtime.flow_run.name or str(kind),
+        kind=kind,
+        namespace=namespace,
+        source=location.uri,
+        started_at=datetime.now(UTC),
+        url=_page_of_run(),
+    )
+    engine = open_database(settings().database_url.get_secret_value())
+    with database_lock(engine, namespace):
+        open_namespace(engine, namespace, kind, parameters or {}, run.started_at)
+        open_run(engine, run, flow_run_id=runtime.flow_run.id)
+        try:
+            yield run
+        except Exception as error:
+            _record_failure(run, error)
+            raise
+
+
+def _record_failure(run: Run, error: Exception) -> None:
+    engine = open_database(settings().database_url.get_secret_value())
+    told = str(error) if isinstance(error, MiddlewatchError) else type(error).__name__
+    try:
+        fail_run(engine, run.id, told, datetime.now(UTC))
+    except MiddlewatchError as second:
+        get_run_logger().error("the failure is not on record: %s", second)
+
+
+def whole(value: T) -> T:
+    """As it is: Prefect would look for futures in every part of it, however many there are."""
+    return cast("T", quote(value))
+
+
+def error_of(future: PrefectFuture[Any]) -> Exception:
+    """Why a task did not complete."""
+    error = future.result(raise_on_failure=False)
+    return error if isinstance(error, Exception) else PermanentError(str(future.state.message))
+
+
+def explain(error: Exception) -> str:
+    """Our own words, or the kind of an error that nobody expected: its text may hold anything."""
+    if isinstance(error, MiddlewatchError):
+        return str(error)
+    return f"unexpected {type(error).__name__}; see the task's log in Prefect."
+
+
+def _page_of_run() -> str | None:
+    """The run's page, if somebody can open it: a server that lives only for this run has none."""
+    url: str | None = runtime.flow_run.ui_url
+    return None if is_one_off() else url

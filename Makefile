@@ -47,6 +47,10 @@ test: .venv/.installed-tests ## all tests, against a real MariaDB of their own
 test-unit: .venv/.installed-tests ## the tests that need no server
 	@$(BIN)/pytest tests/unit tests/property
 
+faults: .venv/.installed-tests ## every fault of tests/faults, not only the few that `make test` has
+	@tests/servers/install-mariadb
+	@$(BIN)/pytest -m "" tests/faults
+
 check: .venv/.installed-tests ## lint, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +80,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo up server deploy worker test test-unit check bench-quality lock
+.PHONY: help setup demo up server deploy worker test test-unit faults check bench-quality lock

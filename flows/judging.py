@@ -48,8 +48,13 @@ def judge_suspects(
         analyst: Other than the environment says.
         with_research: Search the web, where it is configured.
     """
+    is_searched = with_research and research.is_on(settings())
+    if with_research and not is_searched:
+        tale.notes.append("Web research is off: set TAVILY_API_KEY to have it.")
+    if not suspects:
+        return []
     analyst = analyst or settings().analyst
-    missing = explain_missing_analyst(analyst) if suspects else None
+    missing = explain_missing_analyst(analyst)
     ask = partial(triage_suspect.submit, run=run, analyst=analyst, unavailable=missing)
     plan = plan_triage(run, whole(suspects), analyst, missing)
     looked = _look(plan, ask, tale)
@@ -59,10 +64,8 @@ def judge_suspects(
         for suspect in suspects
         if suspect.incident_id in judgements
     ]
-    if with_research and research.is_on(settings()):
+    if is_searched:
         judged = _research(run, judged, plan, ask, tale)
-    elif with_research:
-        tale.notes.append("Web research is off: set TAVILY_API_KEY to have it.")
     tale.judged = judged
     tale.degradations += _degradations(judged)
     return judged

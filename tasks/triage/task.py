@@ -115,8 +115,6 @@ def plan_triage(
         analyst: Who is asked for.
         unavailable: Why the model is not to be asked at all.
     """
-    if not suspects:
-        return TriagePlan(())
     if analyst is AnalystName.RULES or unavailable is not None:
         few = tuple(suspects) if len(suspects) <= FEW else ()
         return TriagePlan(few, left=() if few else tuple(suspects), reason=unavailable)

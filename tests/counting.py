@@ -122,43 +122,42 @@ def lines_of(max_bursts: int) -> st.SearchStrategy[list[Line]]:
 # the truth, one event at a time and window by window
 
 
-def reference_hours(lines: Iterable[Line], rules: RuleSet = RULES) -> list[SuspectHour]:
+def reference_hours(
+    lines: Iterable[Line], rules: RuleSet = RULES, *, is_slow: bool = False
+) -> list[SuspectHour]:
     """What has to be said of *lines*, without references into objects."""
     by_ip: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_ip[line.event.source_ip].append(line)
-    return [h for ip in sorted(by_ip) for h in _hours_of(ip, by_ip[ip], rules)]
+    return [h for ip in sorted(by_ip) for h in _hours_of(ip, by_ip[ip], rules, is_slow)]
 
 
-def _hours_of(source_ip: str, lines: Sequence[Line], rules: RuleSet) -> list[SuspectHour]:
-    found = [(rule, *_judge(rule, lines, rules)) for rule in rules.rules if not rule.is_slow]
+def _hours_of(
+    source_ip: str, lines: Sequence[Line], rules: RuleSet, is_slow: bool
+) -> list[SuspectHour]:
+    unit = 60 if is_slow else 1
+    found = [(r, *_judge(r, lines, rules)) for r in rules.rules if r.is_slow is is_slow]
     suspicious = sorted({m for _, minutes, _ in found for m in minutes})
     hours = []
-    for hour in sorted({m // 60 for m in suspicious}):
-        mine = [m for m in suspicious if m // 60 == hour]
-        there = [e for e in lines if _minute(e) in mine]
+    for hour in sorted({m * unit // 60 for m in suspicious}):
+        mine = [m for m in suspicious if m * unit // 60 == hour]
+        there = [e for e in lines if _minute(e) // unit in mine]
         responses: dict[str, int] = defaultdict(int)
         for line in there:
             if answer := _answer(line.event):
                 responses[answer] += 1
+        findings = [
+            _hour_finding(rule, [m for m in minutes if m in mine], hot, lines, rules)
+            for rule, minutes, hot in found
+            if any(m in mine for m in minutes)
+        ]
         hours.append(
             SuspectHour(
                 source_ip=source_ip,
                 hour=hour,
-                first_minute=mine[0],
-                last_minute=mine[-1],
-                findings=tuple(
-                    sorted(
-                        (
-                            _hour_finding(
-                                rule, [m for m in minutes if m // 60 == hour], hot, lines, rules
-                            )
-                            for rule, minutes, hot in found
-                            if any(m // 60 == hour for m in minutes)
-                        ),
-                        key=lambda f: f.rule_id,
-                    )
-                ),
+                first_minute=min(f.first_minute for f in findings),
+                last_minute=max(f.last_minute for f in findings),
+                findings=tuple(sorted(findings, key=lambda f: f.rule_id)),
                 request_count=len(there),
                 responses=dict(sorted(responses.items())),
                 samples=(),
@@ -170,8 +169,9 @@ def _hours_of(source_ip: str, lines: Sequence[Line], rules: RuleSet) -> list[Sus
 def _judge(
     rule: Rule, all_lines: Sequence[Line], rules: RuleSet
 ) -> tuple[list[int], dict[int, int]]:
-    """Suspicious minutes, and the count of each hot window by its start."""
-    width = rule.timespan_seconds // 60
+    """Suspicious minutes (hours of a slow rule), and the count of each hot window by its start."""
+    unit = 60 if rule.is_slow else 1
+    width = rule.timespan_seconds // 60 // unit
     lines = [e for e in all_lines if _is_selected(rule, e, rules)]
     if rule.after is not None:
         (first,) = (r for r in rules.rules if r.counter == rule.after)
@@ -180,10 +180,10 @@ def _judge(
         ends = {m: sum(m - width < b <= m for b in before) for m in ends}
         hot = {m - width + 1: n for m, n in ends.items() if n >= rule.threshold}
         return sorted(s + width - 1 for s in hot), hot
-    minutes = {_minute(e) for e in lines}
+    minutes = {_minute(e) // unit for e in lines}
     hot = {}
     for start in sorted({m - d for m in minutes for d in range(width)}):
-        inside = [e for e in lines if start <= _minute(e) < start + width]
+        inside = [e for e in lines if start <= _minute(e) // unit < start + width]
         size = (
             len(inside)
             if rule.type == "event_count"
@@ -198,11 +198,13 @@ def _judge(
 def _hour_finding(
     rule: Rule, minutes: Sequence[int], hot: dict[int, int], lines: Sequence[Line], rules: RuleSet
 ) -> HourFinding:
-    width = rule.timespan_seconds // 60
+    unit = 60 if rule.is_slow else 1
+    width = rule.timespan_seconds // 60 // unit
     here = {s: n for s, n in hot.items() if any(s <= m < s + width for m in minutes)}
     if rule.after is not None:
         here = {s: n for s, n in hot.items() if s + width - 1 in minutes}
     peak = max(here.values())
+    mine = [e for e in lines if _is_selected(rule, e, rules) and _minute(e) // unit in minutes]
     return HourFinding(
         rule_id=rule.id,
         rule_version=rule.version,
@@ -213,11 +215,11 @@ def _hour_finding(
         is_signature=rule.is_signature,
         timespan_seconds=rule.timespan_seconds,
         threshold=rule.threshold,
-        first_minute=minutes[0],
-        last_minute=minutes[-1],
-        event_count=sum(_is_selected(rule, e, rules) for e in lines if _minute(e) in minutes),
+        first_minute=min(map(_minute, mine)),
+        last_minute=max(map(_minute, mine)),
+        event_count=len(mine),
         peak_count=peak,
-        peak_minute=min(s for s, n in here.items() if n == peak),
+        peak_minute=unit * min(s for s, n in here.items() if n == peak),
     )
 
 

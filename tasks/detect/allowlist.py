@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -24,7 +24,8 @@ class AllowlistEntry(BaseModel):
     cidr: Annotated[
         str,
         Field(
-            description="An IPv4 or IPv6 address or network in CIDR form.",
+            description="An IPv4 or IPv6 address or network in CIDR form. IPv6 clients are counted "
+            "by /64 networks (`ipv6-prefix` of the rules), and only a whole one can be allowed.",
             examples=["192.0.2.10", "198.51.100.0/24", "2001:db8:1::/48"],
         ),
     ]
@@ -84,15 +85,19 @@ class Allowlist:
         """
         Why *source_ip* is allowed at event time *at*, or None when it is not.
 
-        The narrowest network answers; of several for one network the first that counts. An
-        entry counts while *at* is before its expiry.
+        The narrowest network that holds it answers; of several for one network the first that
+        counts. An entry counts while *at* is before its expiry.
+
+        Args:
+            source_ip: An address, or the network that an IPv6 client is counted by.
         """
-        address = ip_address(source_ip)
+        network = ip_network(source_ip)
+        first = int(network.network_address)
         for version, prefix in self._prefixes:
-            if version != address.version:
+            if version != network.version or prefix > network.prefixlen:
                 continue
-            bits = address.max_prefixlen - prefix
-            for entry in self._entries.get((version, prefix, int(address) >> bits << bits), ()):
+            bits = network.max_prefixlen - prefix
+            for entry in self._entries.get((version, prefix, first >> bits << bits), ()):
                 if entry.expires is None or at < entry.expires:
                     return entry.reason
         return None

@@ -41,10 +41,13 @@ HOUR: Final = 60
 RULE_SAMPLES: Final = 5
 """Lines per rule and suspicious hour."""
 ORDINARY_SAMPLES: Final = 3
+ADDRESSES: Final = 8
+"""Of an IPv6 network in an hour."""
 
 _BUFFER_ROWS: Final = 2_000_000
 _PLACE: Final = ["source_ip", "minute"]
 _PAIR: Final = ["source_ip", "hour"]
+_HOUR: Final = (pl.col("minute") // HOUR).alias("hour")
 _IP_HASH: Final = pl.col("source_ip").hash().alias("ip_hash")
 
 Span = tuple[int, int]
@@ -206,9 +209,12 @@ def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]
         .join(pl.concat([m.peaks for m in found]), on=[*_PAIR, "rule"])
         .sort(*_PAIR, "rule")
     )
-    activity = _sum_activity(minutes, loaded.counts)
-    samples = _choose_samples(rules, minutes, loaded.samples)
-    return _assemble(rules, findings, activity, samples)
+    did = _in_minutes(minutes, loaded.counts)
+    activity = did.group_by(*_PAIR, "counters").agg(pl.col("count").cast(pl.Int64).sum())
+    samples = _unite_lines(loaded.samples.join(minutes, on=_PLACE, how="semi"))
+    lines = keep_lowest(samples, sample_limits(rules), _PLACE).with_columns(_HOUR)
+    chosen = choose_lines(rules, lines, minutes, _PLACE)
+    return assemble(rules, findings, activity, chosen, leading_addresses(did))
 
 
 # what is affected
@@ -291,8 +297,11 @@ def _dissolve(loaded: LoadedTally) -> Loaded:
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
+    counts = tally.counts.drop("extent")
+    if "address" not in counts.columns:
+        counts = counts.with_columns(pl.lit(None, pl.String).alias("address"))
     return Loaded(
-        tally.counts.drop("extent").with_columns(_IP_HASH),
+        counts.with_columns(_IP_HASH),
         tally.values.drop("extent").with_columns(_IP_HASH),
         tally.samples.join(keys, on="extent").drop("extent").with_columns(_IP_HASH),
     )
@@ -453,27 +462,46 @@ def _highest(windows: pl.DataFrame) -> pl.DataFrame:
 # what is told of a suspicious hour
 
 
-def _sum_activity(minutes: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+def _in_minutes(minutes: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
     return (
         counts.join(minutes.select(_IP_HASH), on="ip_hash", how="semi")
         .join(minutes, on=_PLACE, how="semi")
-        .group_by("source_ip", (pl.col("minute") // HOUR).alias("hour"), "counters")
-        .agg(pl.col("count").cast(pl.Int64).sum())
+        .with_columns(_HOUR)
     )
 
 
-def _choose_samples(rules: RuleSet, minutes: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+def leading_addresses(counts: pl.DataFrame) -> pl.DataFrame:
+    """
+    Which addresses of an IPv6 network did most in each hour.
+
+    Args:
+        counts: Rows with source_ip, hour, address and count.
+    """
+    total = (
+        counts.filter(pl.col("address").is_not_null())
+        .group_by(*_PAIR, "address")
+        .agg(pl.col("count").cast(pl.Int64).sum())
+        .sort("count", "address", descending=[True, False])
+    )
+    return total.group_by(_PAIR, maintain_order=True).head(ADDRESSES)
+
+
+def choose_lines(
+    rules: RuleSet, lines: pl.DataFrame, suspicious: pl.DataFrame, place: list[str]
+) -> pl.DataFrame:
     """
     The lines with the lowest hashes of each rule in each suspicious hour, and some ordinary ones.
 
+    Args:
+        lines: Each once, with its hour, its first minute and all its counters.
+        suspicious: Numbers of rules with the places where they are.
+        place: What a place is: of these columns.
+
     Returns:
         source_ip, hour, minute, line_hash, object_key, line_number, line, rules (numbers of
-        those rules for which the line lies in a suspicious minute), in order of time.
+        those rules for which the line lies in a suspicious place), in order of time.
     """
     line = [*_PLACE, "line_hash"]
-    lines = keep_lowest(
-        _unite_lines(samples.join(minutes, on=_PLACE, how="semi")), sample_limits(rules), _PLACE
-    ).with_columns((pl.col("minute") // HOUR).alias("hour"))
     numbers = pl.DataFrame(
         {"counter": [r.counter for r in rules.rules], "rule": range(len(rules.rules))},
         schema={"counter": pl.String, "rule": pl.UInt32},
@@ -482,7 +510,7 @@ def _choose_samples(rules: RuleSet, minutes: pl.DataFrame, samples: pl.DataFrame
         lines.select(*line, "hour", counter=pl.col("counters").str.split(" "))
         .explode("counter")
         .join(numbers, on="counter")
-        .join(minutes, on=["rule", *_PLACE], how="semi")
+        .join(suspicious, on=["rule", *place], how="semi")
     )
     ordinary = lines.join(marks, on=line, how="anti")
     chosen = pl.concat(
@@ -516,12 +544,18 @@ def _lowest(lines: pl.DataFrame, place: list[str], limit: int) -> pl.DataFrame:
     return lines.filter(order <= limit)
 
 
-def _assemble(
-    rules: RuleSet, findings: pl.DataFrame, activity: pl.DataFrame, samples: pl.DataFrame
+def assemble(
+    rules: RuleSet,
+    findings: pl.DataFrame,
+    activity: pl.DataFrame,
+    samples: pl.DataFrame,
+    addresses: pl.DataFrame,
 ) -> list[SuspectHour]:
+    """The hours of *findings*, with what the other tables say of them."""
     found = _by_hour(findings)
     did = _by_hour(activity)
     said = _by_hour(samples)
+    used = _by_hour(addresses)
     return [
         SuspectHour(
             source_ip=place[0],
@@ -534,6 +568,7 @@ def _assemble(
             request_count=sum(a["count"] for a in did[place]),
             responses=_responses(did[place]),
             samples=tuple(_evidence_line(rules, s) for s in said[place]),
+            addresses={a["address"]: a["count"] for a in used[place]},
         )
         for place in sorted(found)
     ]

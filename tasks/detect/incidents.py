@@ -1,12 +1,14 @@
 """Incidents: suspicious hours of one IP are chained, and matched with the incidents on record."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain as chain_of
 from typing import Final
 
-from tasks.detect.rules import RuleSet
+from tasks.detect.rules import MAX_TIMESPAN_SECONDS, MINUTE_TIMESPAN_SECONDS, RuleSet
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import (
     Activity,
@@ -41,17 +43,29 @@ def chain(hours: Iterable[SuspectHour], rules: RuleSet, namespace: str) -> list[
     """
     The incidents of one IP: maximal chains of hours with gaps shorter than the incident gap.
 
+    Two hours of one slow rule belong together when the gap is shorter than its timespan, and so
+    does everything between them.
+
+    Args:
+        hours: Of rules of both kinds, in any order.
+
     Returns:
         In order of time, as suspected, with the id that a new incident gets.
     """
     gap = rules.incident_gap_seconds // 60
-    chains: list[list[SuspectHour]] = []
-    for hour in sorted(hours, key=lambda h: h.hour):
-        if chains and hour.first_minute - (chains[-1][-1].last_minute + 1) < gap:
-            chains[-1].append(hour)
-        else:
-            chains.append([hour])
-    return [_incident(links, namespace) for links in chains]
+    united = _unite(hours)
+    starts: list[int] = []
+    end: int | None = None
+    for first, last in sorted(
+        [*((h.first_minute, h.last_minute) for h in united), *_bridges(united)]
+    ):
+        if end is None or first - (end + 1) >= gap:
+            starts.append(first)
+        end = last if end is None else max(end, last)
+    chains: dict[int, list[SuspectHour]] = defaultdict(list)
+    for hour in united:
+        chains[bisect_right(starts, hour.first_minute)].append(hour)
+    return [_incident(links, namespace) for links in chains.values()]
 
 
 def reach(
@@ -60,8 +74,8 @@ def reach(
     """
     The hours of one IP that have to be chained again after *affected* ones were replaced.
 
-    Incidents within the gap of the affected hours may grow, join, shrink or split, and they are
-    chained as a whole; no other can.
+    Incidents within the gap of the affected hours, or within the timespan of a slow rule, may grow,
+    join, shrink or split, and they are chained as a whole; no other can.
 
     Args:
         affected: One span of affected_hours().
@@ -70,7 +84,7 @@ def reach(
     Returns:
         Hours since the epoch, half-open.
     """
-    gap = rules.incident_gap_seconds // 60
+    gap = max(rules.incident_gap_seconds, MAX_TIMESPAN_SECONDS) // 60
     start, end = affected[0] * 60, affected[1] * 60
     waiting = [(_minute(i.first_seen), _minute(i.last_seen) + 1) for i in existing if _is_open(i)]
     while near := [(a, b) for a, b in waiting if a - end < gap and start - b < gap]:
@@ -120,6 +134,52 @@ def reconcile(
 
 
 # one chain
+
+
+def _unite(hours: Iterable[SuspectHour]) -> list[SuspectHour]:
+    """One per hour, in order of time."""
+    by_hour: dict[int, list[SuspectHour]] = defaultdict(list)
+    for hour in hours:
+        by_hour[hour.hour].append(hour)
+    return [_unite_two(*by_hour[hour]) for hour in sorted(by_hour)]
+
+
+def _unite_two(one: SuspectHour, other: SuspectHour | None = None) -> SuspectHour:
+    """What slow rules say of an hour is about all of it, so it holds what the others say."""
+    if other is None:
+        return one
+    minutes, whole = sorted((one, other), key=lambda h: any(map(_is_slow, h.findings)))
+    return replace(
+        whole,
+        first_minute=min(minutes.first_minute, whole.first_minute),
+        last_minute=max(minutes.last_minute, whole.last_minute),
+        findings=tuple(sorted((*minutes.findings, *whole.findings), key=lambda f: f.rule_id)),
+        samples=_unite_lines(minutes.samples, whole.samples),
+    )
+
+
+def _unite_lines(*samples: Iterable[EvidenceLine]) -> tuple[EvidenceLine, ...]:
+    lines: dict[str, EvidenceLine] = {}
+    for line in chain_of(*samples):
+        same = lines.get(line.line, line)
+        rule_ids = tuple(sorted({*same.rule_ids, *line.rule_ids}))
+        lines[line.line] = replace(same, rule_ids=rule_ids)
+    return tuple(lines.values())
+
+
+def _is_slow(finding: HourFinding) -> bool:
+    return finding.timespan_seconds > MINUTE_TIMESPAN_SECONDS
+
+
+def _bridges(hours: Sequence[SuspectHour]) -> Iterator[tuple[int, int]]:
+    """From one hour of a slow rule to the next, where that is within its timespan."""
+    before: dict[str, HourFinding] = {}
+    for hour in hours:
+        for finding in filter(_is_slow, hour.findings):
+            last = before.get(finding.rule_id)
+            if last and finding.first_minute - last.last_minute <= finding.timespan_seconds // 60:
+                yield last.first_minute, finding.last_minute
+            before[finding.rule_id] = finding
 
 
 def _incident(hours: Sequence[SuspectHour], namespace: str) -> Incident:
@@ -201,9 +261,15 @@ def _activity(hours: Sequence[SuspectHour]) -> Activity:
     for hour in hours:
         for response, count in hour.responses.items():
             responses[response] += count
+    addresses: dict[str, int] = defaultdict(int)
+    for hour in hours:
+        for address, count in hour.addresses.items():
+            addresses[address] += count
+    leading = sorted(addresses, key=lambda address: (-addresses[address], address))
     return Activity(
         request_count=sum(hour.request_count for hour in hours),
         responses={response: responses[response] for response in sorted(responses)},
+        most_active_address=leading[0] if leading else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Suspect hours: what the rules say of one source IP in one hour of event time."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from tasks.model.incidents import EvidenceLine, Family, Severity
@@ -47,7 +47,8 @@ class SuspectHour:
     """
     One source IP in one hour of event time with at least one suspicious minute.
 
-    Made from counts alone, so it is recomputed and replaced as a whole, never added to.
+    Made from counts alone, so it is recomputed and replaced as a whole, never added to. Slow rules
+    make such hours of their own, which speak of all that the IP did in the hour.
     """
 
     source_ip: str
@@ -64,6 +65,8 @@ class SuspectHour:
     """As in Activity."""
     samples: tuple[EvidenceLine, ...]
     """In order of time."""
+    addresses: dict[str, int] = field(default_factory=dict)
+    """Of an IPv6 network: the addresses that did most of it in this hour."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what json.dumps() takes and from_json() reads back."""

@@ -106,6 +106,12 @@ def evaluate_rules(
             run_id=run.id,
             now=run.started_at,
         )
+    for rule_id, source_ips in evaluated.shadow.items():
+        get_run_logger().info(
+            "shadow rule %s would have found %d source IPs in what is new",
+            rule_id,
+            len(source_ips),
+        )
     suspects = waiting_suspects(engine, run.namespace)
     get_run_logger().info(
         "evaluated %d segments: %d suspects wait for the analyst, %d incidents are allowlisted",

@@ -106,6 +106,8 @@ class Activity:
     """Events of any kind, web and ssh."""
     responses: dict[str, int] = field(default_factory=dict)
     """`2xx`, `3xx`, `4xx`, `5xx` to counts; ssh logins are `ssh_success`, `ssh_failure`."""
+    most_active_address: str | None = None
+    """Of an IPv6 network, which is one subject: the address in it that did most."""
 
 
 @dataclass(frozen=True, slots=True)

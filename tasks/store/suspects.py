@@ -3,24 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, select
 
 from tasks.store.engine import upsert
-from tasks.store.tables import suspect_hours
+from tasks.store.tables import slow_suspect_hours, suspect_hours
 
 Span = tuple[int, int]
 """Hours since the epoch, half-open."""
 
 
-def known_suspects(connection: Connection, namespace: str, hours: Span) -> set[str]:
-    """Source IPs with anything suspicious on record in these hours."""
+def known_suspects(
+    connection: Connection, namespace: str, hours: Span, *, is_slow: bool = False
+) -> set[str]:
+    """
+    Source IPs with anything suspicious on record in these hours.
+
+    Args:
+        is_slow: By rules with long windows instead of those with short ones.
+    """
+    table = _table(is_slow)
     there = (
-        select(suspect_hours.c.source_ip)
-        .where(
-            suspect_hours.c.namespace == namespace,
-            suspect_hours.c.hour >= hours[0],
-            suspect_hours.c.hour < hours[1],
-        )
+        select(table.c.source_ip)
+        .where(table.c.namespace == namespace, table.c.hour >= hours[0], table.c.hour < hours[1])
         .distinct()
     )
     return set(connection.scalars(there))
@@ -31,37 +35,45 @@ def replace_hours(
     namespace: str,
     affected: Mapping[str, Sequence[Span]],
     found: Sequence[tuple[str, int, Any]],
+    *,
+    is_slow: bool = False,
 ) -> None:
     """
     Of the *affected* hours of each source IP exactly those in *found* remain.
 
     Args:
         found: (source_ip, hour, payload as JSON).
+        is_slow: As the rules with long windows say, and not those with short ones.
     """
+    table = _table(is_slow)
     for source_ip, spans in sorted(affected.items()):
         for span in spans:
-            connection.execute(delete(suspect_hours).where(*_within(namespace, source_ip, span)))
+            mine = _within(table, namespace, source_ip, span)
+            connection.execute(delete(table).where(*mine))
     rows = [
         {"namespace": namespace, "source_ip": source_ip, "hour": hour, "payload": payload}
         for source_ip, hour, payload in found
     ]
-    upsert(connection, suspect_hours, rows, keep=set())
+    upsert(connection, table, rows, keep=set())
 
 
 def load_hours(connection: Connection, namespace: str, source_ip: str, hours: Span) -> list[Any]:
-    """The payloads of one IP in these hours, earliest first."""
-    mine = (
-        select(suspect_hours.c.payload)
-        .where(*_within(namespace, source_ip, hours))
-        .order_by(suspect_hours.c.hour)
-    )
-    return list(connection.scalars(mine))
+    """The payloads of one IP in these hours, of rules of both kinds."""
+    found: list[Any] = []
+    for table in (suspect_hours, slow_suspect_hours):
+        mine = select(table.c.payload).where(*_within(table, namespace, source_ip, hours))
+        found += connection.scalars(mine.order_by(table.c.hour))
+    return found
 
 
-def _within(namespace: str, source_ip: str, hours: Span) -> tuple[Any, ...]:
+def _table(is_slow: bool) -> Table:
+    return slow_suspect_hours if is_slow else suspect_hours
+
+
+def _within(table: Table, namespace: str, source_ip: str, hours: Span) -> tuple[Any, ...]:
     return (
-        suspect_hours.c.namespace == namespace,
-        suspect_hours.c.source_ip == source_ip,
-        suspect_hours.c.hour >= hours[0],
-        suspect_hours.c.hour < hours[1],
+        table.c.namespace == namespace,
+        table.c.source_ip == source_ip,
+        table.c.hour >= hours[0],
+        table.c.hour < hours[1],
     )

@@ -189,6 +189,29 @@ suspect_hours = Table(
 )
 """What the rules say of one IP in one hour: recomputed and replaced, never added to."""
 
+slow_suspect_hours = Table(
+    "slow_suspect_hours",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("source_ip", String(64), primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("payload", JSON, nullable=False),
+    Index("ix_slow_suspect_hours_hour", "namespace", "hour"),
+    **MYSQL,
+)
+"""The same of rules with long windows, which reach other hours than those with short ones."""
+
+counted_hours = Table(
+    "counted_hours",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("payload", LongBlob, nullable=False),
+    **MYSQL,
+)
+"""What rules with long windows need to know of an hour: made from its tallies and replaced."""
+
 incidents = Table(
     "incidents",
     metadata,

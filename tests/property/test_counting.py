@@ -6,11 +6,20 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.detect.counted_hours import (
+    CountedHours,
+    affected_by_hours,
+    count_hours,
+    evaluate_hours,
+    needed_hours,
+)
 from tasks.detect.evaluate import (
     LoadedTally,
     Touched,
     affected_hours,
     evaluate,
+    load,
+    merge_spans,
     needed_minutes,
 )
 from tasks.detect.incidents import chain, reach, reconcile
@@ -37,6 +46,8 @@ class Record:
     def __init__(self) -> None:
         self.tallies: list[LoadedTally] = []
         self.hours: dict[tuple[str, int], SuspectHour] = {}
+        self.counted = CountedHours.from_payloads([])
+        self.slow_hours: dict[tuple[str, int], SuspectHour] = {}
         self.incidents: dict[str, Incident] = {}
         self.closed: dict[str, Incident] = {}
 
@@ -53,15 +64,32 @@ class Record:
     def _evaluate(self, touched: Touched) -> None:
         needed = needed_minutes(touched, RULES)
         near = [t for t in self.tallies if any(_overlaps(t, span) for span in needed)]
-        found = {(h.source_ip, h.hour): h for h in evaluate(RULES, near, touched)}
-        source_ips = {ip for ip, _ in self.hours} | {ip for ip, _ in found}
-        for source_ip, spans in affected_hours(touched, RULES, source_ips).items():
-            for hour in [h for start, end in spans for h in range(start, end)]:
-                self.hours.pop((source_ip, hour), None)
-        self.hours |= found
-        for source_ip, spans in affected_hours(touched, RULES, source_ips).items():
-            for span in spans:
+        counted = count_hours(RULES, load(near, touched, RULES), touched)
+        self.counted = self.counted.replaced(touched, counted)
+        slow = evaluate_hours(RULES, self._counted_near(touched), touched)
+        affected = self._replace(
+            self.hours, evaluate(RULES, near, touched), affected_hours, touched
+        )
+        slowly = self._replace(self.slow_hours, slow, affected_by_hours, touched)
+        for source_ip in affected | slowly:
+            for span in merge_spans([*affected.get(source_ip, ()), *slowly.get(source_ip, ())]):
                 self._reconcile(source_ip, span)
+
+    def _counted_near(self, touched: Touched) -> CountedHours:
+        """As a database gives it back: by hours, and no more of them than are asked for."""
+        near = [
+            self.counted.of_hour(h) for a, b in needed_hours(touched, RULES) for h in range(a, b)
+        ]
+        return CountedHours.from_payloads(p for c in near for p in c.to_payloads())
+
+    def _replace(self, there, new, affected_by, touched):
+        found = {(h.source_ip, h.hour): h for h in new}
+        affected = affected_by(touched, RULES, {ip for ip, _ in (*there, *found)})
+        for source_ip, spans in affected.items():
+            for hour in [h for start, end in spans for h in range(start, end)]:
+                there.pop((source_ip, hour), None)
+        there |= found
+        return affected
 
     def _reconcile(self, source_ip: str, span: tuple[int, int]) -> None:
         existing = [
@@ -70,7 +98,8 @@ class Record:
             if i.source_ip == source_ip
         ]
         start, end = reach(span, existing, RULES)
-        hours = [h for (ip, n), h in self.hours.items() if ip == source_ip and start <= n < end]
+        there = [*self.hours.items(), *self.slow_hours.items()]
+        hours = [h for (ip, n), h in there if ip == source_ip and start <= n < end]
         told = reconcile(chain(hours, RULES, "test"), existing, RULES, (start, end))
         for closed in (*(old for old, _ in told.merged), *told.withdrawn):
             self.closed[closed] = replace(self.incidents.pop(closed), status=Status.CLOSED)
@@ -113,6 +142,18 @@ def test_engine_equals_the_reference(lines):
     said = [replace(h, samples=()) for h in suspect_hours(lines)]
 
     assert said == reference_hours(lines)
+
+
+@patiently
+@given(some_lines)
+def test_long_windows_equal_the_reference(lines):
+    """What slow rules say of every hour is what plain Python says, from the lines themselves."""
+    tally = loaded([lines])
+    touched = Touched.by([tally.tally])
+    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    said = [replace(h, samples=()) for h in evaluate_hours(RULES, counted, touched)]
+
+    assert said == reference_hours(lines, is_slow=True)
 
 
 @patiently
@@ -204,7 +245,7 @@ def test_the_reference_has_something_to_say():
     @settings(max_examples=100, deadline=None, derandomize=True, database=None)
     @given(some_lines)
     def look(lines):
-        for hour in reference_hours(lines):
+        for hour in [*reference_hours(lines), *reference_hours(lines, is_slow=True)]:
             seen.update(f.rule_id for f in hour.findings)
 
     look()

@@ -23,6 +23,8 @@ def test_an_address_in_a_listed_network_has_a_reason():
     assert allowlist.reason("::1", NOON) == "office"
     assert allowlist.reason("192.0.3.0", NOON) is None
     assert allowlist.reason("2001:db9::", NOON) is None
+    assert allowlist.reason("2001:db8:ffff:1::/64", NOON) == "lab"
+    assert allowlist.reason("::/64", NOON) is None
 
 
 def test_nobody_is_allowed_by_an_empty_list():

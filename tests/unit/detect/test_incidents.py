@@ -303,11 +303,11 @@ def test_incidents_out_of_reach_are_left_alone():
 
 
 def test_reach_takes_in_whole_incidents():
-    """Incidents within the gap are chained again from end to end, others are not."""
+    """Incidents within reach of a day are chained again from end to end, others are not."""
     existing = [
         stored(-300, -30, "near"),
         stored(-400, -355, "behind it"),
-        stored(-900, -800, "far"),
+        stored(-2000, -1900, "far"),
         stored(-30, 300, "closed", Status.CLOSED),
     ]
 

@@ -1,0 +1,58 @@
+"""Subjects: an IPv6 client is its network."""
+
+from dataclasses import replace
+
+from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+from tasks.detect.incidents import chain
+from tasks.detect.subjects import roll_up
+from tests.counting import NEW_YEAR, RULES, count, request
+
+
+def judged(lines, ipv6_prefix=64):
+    tally = roll_up(count([lines]), ipv6_prefix)
+    hours = evaluate(RULES, [LoadedTally(tally, {0: "0.log"})], Touched.by([tally]))
+    return [i for h in hours for i in chain([h], RULES, "test")]
+
+
+def from_addresses(*addresses, path="/"):
+    return [request(NEW_YEAR, path, source_ip=ip, second=n) for n, ip in enumerate(addresses)]
+
+
+def test_addresses_of_one_network_add_up():
+    """Five requests from five addresses of a /64 are five requests of one client."""
+    (incident,) = judged(from_addresses(*(f"2001:db8:0:7::{n}" for n in range(1, 6))))
+
+    assert incident.source_ip == "2001:db8:0:7::/64"
+    assert [f.rule_id for f in incident.findings] == ["volume"]
+
+
+def test_neighbouring_networks_do_not():
+    """Two networks with three and two of them are two clients."""
+    assert judged(from_addresses(*["2001:db8:0:7::1"] * 3, *["2001:db8:0:8::1"] * 2)) == []
+    assert len(judged(from_addresses(*["2001:db8:0:7::1"] * 3, *["2001:db8:0:8::1"] * 2), 48)) == 1
+
+
+def test_the_most_active_address_is_told():
+    """People see who it was; of equals it is always the same one."""
+    addresses = ["2001:db8::b", "2001:db8::a", "2001:db8::c", "2001:db8::c", "2001:db8::9"]
+    (incident,) = judged(from_addresses(*addresses))
+    (tie,) = judged(from_addresses(*addresses[:2], path="/a?id=1+union+select+2"))
+
+    assert incident.activity.most_active_address == "2001:db8::c"
+    assert tie.activity.most_active_address == "2001:db8::a"
+
+
+def test_ipv4_stays_what_it_is():
+    """An IPv4 address is a client, and nothing is said of addresses inside it."""
+    (incident,) = judged([*from_addresses(*["192.0.2.1"] * 5), *from_addresses("2001:db8::1")])
+
+    assert incident.source_ip == "192.0.2.1"
+    assert incident.activity.most_active_address is None
+
+
+def test_the_size_of_a_network_can_be_an_address():
+    """With 128 bits every address counts for itself."""
+    tally = count([from_addresses("2001:db8::1", "2001:db8::2")])
+
+    assert roll_up(tally, 128) is tally
+    assert replace(tally).counts["source_ip"].n_unique() == 2

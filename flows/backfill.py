@@ -19,7 +19,14 @@ from flows.command import (
 )
 from flows.counting import count_objects, find_objects, split
 from flows.judging import judge_suspects
-from flows.lifecycle import Tale, check_rules, ends_plainly, locate, recorded_run, side_by_side
+from flows.lifecycle import (
+    Tale,
+    check_configuration,
+    ends_plainly,
+    locate,
+    recorded_run,
+    side_by_side,
+)
 from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
@@ -85,7 +92,7 @@ def backfill_logs(
     event_range = _event_range(start, end)
     location = locate(source, pattern, aws_credentials_block)
     thresholds, allowlist = thresholds or {}, allowlist or []
-    check_rules(thresholds)
+    check_configuration(thresholds)
     asked = {
         "source": location.uri,
         "pattern": location.pattern,

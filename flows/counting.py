@@ -27,6 +27,8 @@ from tasks.model.objects import (
 )
 from tasks.model.runs import Run
 
+MAX_NAMED = 20
+
 
 def find_objects(run: Run, location: Location, tale: Tale) -> Plan:
     """What is new; a source that cannot be listed now does not keep the other steps from theirs."""
@@ -63,7 +65,13 @@ def count_objects(
     )
     for future, batch in zip(futures, batches, strict=True):
         future.wait()
-        tale.batches.append(_batch_result(future, batch, tale))
+        result = _batch_result(future, batch, tale)
+        tale.batches.append(result)
+        tale.degradations += [
+            f"Most lines of {key} were not understood: say in MIDDLEWATCH_FORMATS_FILE how they"
+            " are written, or leave the file out with the pattern."
+            for key in result.hardly_understood[:MAX_NAMED]
+        ]
         progress.advance()
 
 

@@ -14,6 +14,7 @@ ALONE = {
     "TELEGRAM_BOT_TOKEN": "",
 }
 SHOWN_ALERTS = 2
+QUERY = "select summary from incidents"
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
         run,
         console,
         (
-            f"incidents     sqlite3 {database} 'select source_ip, status, summary from incidents'",
+            f"incidents     sqlite3 {database} '{QUERY}'",
             "run history   make server, then http://127.0.0.1:4200",
             "your logs     .venv/bin/python -m flows.scan /var/log/nginx",
         ),

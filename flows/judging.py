@@ -133,8 +133,8 @@ def _research(
     chosen = worth_it[:MAX_RESEARCHED]
     if len(chosen) < len(guilty):
         tale.degradations.append(
-            f"{format_count(len(guilty) - len(chosen), 'suspect')} not researched: those that behave"
-            f" alike are researched once, and {MAX_RESEARCHED} in a run."
+            f"{format_count(len(guilty) - len(chosen), 'suspect')} not researched: those that"
+            f" behave alike are researched once, and {MAX_RESEARCHED} in a run."
         )
     futures = research.research_suspect.map(unmapped(run), [j.suspect for j in chosen])
     found = {}

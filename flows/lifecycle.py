@@ -15,6 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.local_server import is_one_off
+from tasks.collect.formats.configuration import load_formats
 from tasks.detect.rules import Override, load_rules, with_thresholds
 from tasks.model.errors import (
     ConfigurationError,
@@ -89,14 +90,15 @@ def locate(source: str, pattern: str, aws_credentials_block: str) -> Location:
     return Location(uri, pattern, aws_credentials_block or None)
 
 
-def check_rules(thresholds: Mapping[str, Override]) -> None:
+def check_configuration(thresholds: Mapping[str, Override]) -> None:
     """
-    Nothing is read before the rules are known to be right.
+    Nothing is read before rules, thresholds and formats are known to be right.
 
     Raises:
-        ConfigurationError: The rules file or a threshold makes no sense.
+        ConfigurationError: One of them makes no sense.
     """
     with_thresholds(load_rules(settings().rules_file), thresholds)
+    load_formats(settings().formats_file, settings().trusted_proxies)
 
 
 @contextmanager

@@ -18,7 +18,14 @@ from flows.command import (
 )
 from flows.counting import count_objects, find_objects
 from flows.judging import judge_suspects
-from flows.lifecycle import Tale, check_rules, ends_plainly, locate, recorded_run, side_by_side
+from flows.lifecycle import (
+    Tale,
+    check_configuration,
+    ends_plainly,
+    locate,
+    recorded_run,
+    side_by_side,
+)
 from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
@@ -58,7 +65,7 @@ def scan_logs(
     """
     location = locate(source, pattern, aws_credentials_block)
     thresholds, allowlist = thresholds or {}, allowlist or []
-    check_rules(thresholds)
+    check_configuration(thresholds)
     tale = Tale()
     with recorded_run(RunKind.SCAN, LIVE, location) as run:
         plan = find_objects(run, location, tale)

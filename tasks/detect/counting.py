@@ -15,6 +15,8 @@ from tasks.detect.tally import Tally, TallyBuilder
 from tasks.model.objects import Batch, BatchResult, EventRange, LogObject, ObjectResult
 from tasks.store.ledger import Ledger, Segment
 
+MIN_LINES_TO_JUDGE = 10
+"""Fewer lines of an object do not say whether its format is understood."""
 MAX_UNPARSED_SAMPLES = 10
 
 
@@ -84,6 +86,11 @@ def commit_batch(
         lines_unparsed=sum(e.lines_unparsed for e in extents),
         size_bytes=sum(e.size_bytes for e in extents),
         unparsed=tuple(samples[:MAX_UNPARSED_SAMPLES]),
+        hardly_understood=tuple(
+            e.object_key
+            for e in extents
+            if e.lines >= MIN_LINES_TO_JUDGE and 2 * e.lines_unparsed > e.lines
+        ),
     )
 
 

@@ -223,6 +223,8 @@ class BatchResult:
     """Decompressed bytes read."""
     unparsed: tuple[tuple[str, UnparsedSample], ...] = ()
     """(object_key, sample), at most ten."""
+    hardly_understood: tuple[str, ...] = ()
+    """Keys of objects of which no format understood most lines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ deploy: setup ## put the work pool and the deployments of prefect.yaml on that s
 worker: setup ## run what is scheduled there, two flow runs at a time
 	@$(ON_SERVER) $(BIN)/prefect worker start --pool middlewatch --limit 2
 
+try-alert: setup ## send one harmless alert to see that Telegram takes it
+	@$(BIN)/python -m flows.try_alert
+
 test: .venv/.installed-tests ## all tests, against a real MariaDB of their own
 	@tests/servers/install-mariadb
 	@$(BIN)/pytest
@@ -80,4 +83,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo up server deploy worker test test-unit faults check bench-quality lock
+.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality lock

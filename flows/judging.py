@@ -68,6 +68,8 @@ def judge_suspects(
         judged = _research(run, judged, plan, ask, tale)
     tale.judged = judged
     tale.degradations += _degradations(judged)
+    if redacted := sum(j.judgement.redacted for j in judged):
+        tale.notes.append(f"{format_count(redacted, 'secret')} in log lines hidden from the model.")
     return judged
 
 

@@ -110,6 +110,8 @@ class Judgement:
     usage: Usage = Usage()
     citations_rejected: int = 0
     """Citations of the model that no line shown to it supports; they were dropped."""
+    redacted: int = 0
+    """Secrets in log lines that were blacked out before the model saw them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from tasks.model.incidents import (
     Severity,
     Status,
 )
+from tasks.model.redaction import redact
 from tasks.model.runs import order_of_urgency
 from tasks.model.text import count_units, cut, make_visible
 from tasks.model.verdicts import AnalystName, Conclusion, Judgement, Reference
@@ -297,7 +298,7 @@ def _where(line: EvidenceLine) -> str:
 
 def _excerpt(line: str, quote: str, units: int) -> str:
     """At most *units* of *line*: all of it, or what surrounds *quote*, or its beginning."""
-    line, quote = make_visible(line), make_visible(quote)
+    line, quote = make_visible(redact(line).text), make_visible(redact(quote).text)
     if count_units(line) <= units:
         return line
     start = line.find(quote) if quote else 0

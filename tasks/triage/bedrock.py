@@ -159,6 +159,7 @@ class BedrockAnalyst:
                 prompt_sha256=prompt_sha256(),
                 usage=usage,
                 citations_rejected=outcome.citations_rejected,
+                redacted=prompt.redacted,
             )
         # Raised here, outside any except block: no vendor error with a prompt in it is attached.
         if isinstance(outcome, Refused):

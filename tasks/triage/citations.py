@@ -23,7 +23,9 @@ class ShownLine:
     text: str
     """As shown, before escaping; a long line has its middle cut out."""
     original: str
-    """As it is stored."""
+    """The whole line, but for the secrets that were blacked out in it."""
+    redacted: int = 0
+    """How many those are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ def check_citations(
     """
     Keep the (line id, quote) pairs that a shown line supports.
 
-    A quote is a piece of the line as shown and of the line as stored; so it never spans the cut,
-    and whoever reads the record finds it in the evidence.
+    A quote is a piece of the line as shown and of the whole line; so it never spans the cut, and
+    whoever reads the record finds it in the evidence.
     """
     lines = {line.id: line for line in shown}
     valid: dict[Citation, None] = {}

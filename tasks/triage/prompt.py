@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.model.incidents import Finding, Incident
 from tasks.model.objects import digest
+from tasks.model.redaction import CUT, redact
 from tasks.model.verdicts import Reference, Research
 from tasks.triage.answer import Answer
 from tasks.triage.citations import ShownLine
@@ -27,7 +28,7 @@ LINES_LIMIT = 12_000
 RESEARCH_LIMIT = 4_000
 """Characters of all web pages in the document, after escaping."""
 
-CUT_MARK = " [...] "
+CUT_MARK = CUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Prompt:
     system: str
     document: Mapping[str, Any]
     lines: tuple[ShownLine, ...]
+
+    @property
+    def redacted(self) -> int:
+        """Secrets that were blacked out in the lines."""
+        return sum(line.redacted for line in self.lines)
 
     @property
     def user(self) -> str:
@@ -102,11 +108,13 @@ def shorten(text: str, limit: int) -> str:
 def _show_lines(incident: Incident, nonce: str) -> Iterable[ShownLine]:
     room = LINES_LIMIT
     for position, evidence in enumerate(incident.evidence, start=1):
-        text = shorten(evidence.line, LINE_LIMIT)
+        redacted = redact(evidence.line)
+        text = shorten(redacted.text, LINE_LIMIT)
         room -= _cost(text)
         if room < 0:
             return
-        yield ShownLine(f"{nonce}-{position:02d}", position, text, evidence.line)
+        count = redacted.counts.total()
+        yield ShownLine(f"{nonce}-{position:02d}", position, text, redacted.text, count)
 
 
 def _show_references(references: Iterable[Reference]) -> Iterable[dict[str, str]]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from ipaddress import ip_network
 
 from tasks.model.incidents import Family, Finding, Incident, Severity
+from tasks.model.redaction import redact
 from tasks.model.verdicts import (
     AnalystName,
     Citation,
@@ -231,7 +232,8 @@ def _cite(incident: Incident) -> tuple[Citation, ...]:
     lines = list(enumerate(incident.evidence, start=1))
     matched = [(n, line) for n, line in lines if line.rule_ids] or lines
     return tuple(
-        Citation(line=str(n), quote=line.line[:QUOTE_LIMIT]) for n, line in matched[:_MAX_CITATIONS]
+        Citation(line=str(n), quote=redact(line.line).text[:QUOTE_LIMIT])
+        for n, line in matched[:_MAX_CITATIONS]
     )
 
 

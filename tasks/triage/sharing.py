@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tasks.model.incidents import Incident
+from tasks.model.redaction import redact
 from tasks.model.verdicts import AnalystName, Citation, Judgement, Usage
 from tasks.triage.rules_analyst import judge_by_rules
 
@@ -43,6 +44,7 @@ def share_judgement(shared: Judgement | None, incident: Incident, reason: str | 
         analyst_reason=reason,
         usage=Usage(),
         citations_rejected=0,
+        redacted=0,
     )
 
 
@@ -53,7 +55,7 @@ def _find_own(cited: tuple[Citation, ...], incident: Incident) -> tuple[Citation
             (
                 Citation(line=str(position), quote=citation.quote)
                 for position, line in enumerate(incident.evidence, start=1)
-                if citation.quote in line.line
+                if citation.quote in redact(line.line).text
             ),
             None,
         )

@@ -17,25 +17,35 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import re2
 
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import parse_line
 from tasks.collect.reader import NEVER, BlockCount
+from tasks.detect.judged import Judged, hash_value
+from tasks.detect.packed import COUNTER_BITS, IP_BITS, MINUTE_BITS, PackedCounts, Words, pack
 from tasks.detect.rules import Rule, RuleSet
-from tasks.detect.selections import Clause
+from tasks.detect.selections import Clause, Test
 from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory, Unparsed
 
 if TYPE_CHECKING:
-    from tasks.detect.tally import Judged, TallyBuilder
+    from tasks.detect.tally import TallyBuilder
+
+Rows = npt.NDArray[np.int32]
+"""Numbers of rows, or one number per row."""
+Lines = npt.NDArray[np.int32]
+Line = npt.NDArray[np.int32]
+Text = npt.NDArray[np.uint8]
 
 _TEXT_COLUMNS: Final = (
     "url_original",
@@ -58,8 +68,9 @@ _ARENA_BYTES: Final = 24 * 1024**2
 _COUNT_SLOTS: Final = 1 << 17
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
-_MAX_COUNTERS: Final = 1 << 13
-_MAX_IPS: Final = 1 << 23
+_MAX_FACTS: Final = 24
+_MAX_COUNTERS: Final = 1 << COUNTER_BITS
+_MAX_IPS: Final = 1 << (IP_BITS - 1)
 _OUTCOME_SLOTS: Final = 1 << 17
 _MAX_OUTCOMES: Final = 1 << 17
 _GROUP: Final = 64
@@ -121,10 +132,23 @@ class Engine:
             self._columns = _Columns(self._rules, self._builder, load_kernel())
         return self._columns.count_block(extent, block, lines_before, since, until)
 
-    def flush(self) -> None:
-        """Everything counted so far is in the tables of the builder."""
+    def flush_samples(self) -> None:
+        """All samples are with the builder."""
         if self._columns is not None:
-            self._columns.flush()
+            self._columns.flush_samples()
+
+    def drop(self, extent: int) -> None:
+        """No line of this extent is counted."""
+        if self._columns is not None:
+            self._columns.drop(extent)
+
+    def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
+        """
+        All counts, with those in *counts*, each IP, minute and combination once and in order.
+
+        Minutes in *counts* can be packed.
+        """
+        return counts if self._columns is None else self._columns.unite(counts)
 
 
 class _Outcomes:
@@ -185,10 +209,9 @@ class _Columns:
         looks = _fields_of(rules.rules)
         self._sees_referrer = "http_request_referrer" in looks
         self._sees_agent = "user_agent_original" in looks
-        self._sees_path_only = not _fields_of(self._rules_without_hits) & {
-            "url_original",
-            "url_query",
-        }
+        of_texts = _fields_of(self._rules_without_hits) & set(_TEXT_COLUMNS)
+        self._path_tests = _path_tests(self._rules_without_hits)
+        self._sees_path_only = of_texts <= {"url_path"} and len(self._path_tests) <= _MAX_FACTS
         self._accepts_users = not any("user_name" in s.fields for s in rules.signatures)
         self._seed = np.uint64(secrets.randbits(64))
 
@@ -197,12 +220,13 @@ class _Columns:
         self._ip_slots = np.full(1 << 16, -1, np.int32)
         self._ip_keys = np.zeros((1 << 15, 2), np.uint64)
         self._ip_names: list[str] = []
-        self._text_slots = np.full(_TEXT_SLOTS, -1, np.int32)
-        self._text_hashes = np.zeros(_TEXT_SLOTS // 2, np.uint64)
+        self._text_slots = np.zeros(_TEXT_SLOTS, np.uint64)
         self._texts = np.zeros((_TEXT_SLOTS // 2, 4), np.int32)
         self._text_methods = np.zeros(_TEXT_SLOTS // 2, np.int32)
         self._text_paths = np.zeros(_TEXT_SLOTS // 2, np.int32)
-        self._arena = np.empty(_ARENA_BYTES, np.uint8)
+        self._path_facts = np.full(_TEXT_SLOTS // 2, -1, np.int32)
+        self._path_hashes: dict[int, int] = {}
+        self._arena = np.zeros(_ARENA_BYTES + kernel.PADDING, np.uint8)
         self._methods = np.zeros(_MAX_METHODS, np.uint64)
         self._method_count = np.zeros(1, np.int64)
         self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
@@ -213,7 +237,7 @@ class _Columns:
         self._keys = np.zeros(_COUNT_SLOTS, np.uint64)
         self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
         self._used = np.zeros(1, np.int64)
-        self._drained: dict[int, list[tuple[Any, Any]]] = {}
+        self._packed = PackedCounts()
         self._samples: dict[int, list[tuple[Any, ...]]] = {}
         self._buffer = np.empty(0, np.uint8)
 
@@ -239,7 +263,7 @@ class _Columns:
             k.scan_lines(
                 data, len(block), since, until, self._accepts_users, self._seed, state,
                 lines, hashes, refused, self._ip_slots, self._ip_keys,
-                self._text_slots, self._text_hashes, self._texts, self._arena,
+                self._text_slots, self._texts, self._arena,
             )  # fmt: skip
             found = refused[: state[k.S_REFUSED]].tolist()
             irregular += ((lines_before + n, block[start:stop]) for start, stop, n in found)
@@ -268,15 +292,18 @@ class _Columns:
             or 2 * state[k.S_ARENA] > self._arena.size
             or self._outcomes.is_full
         ):
-            self._text_slots.fill(-1)
+            self._text_slots.fill(0)
             state[k.S_TEXTS] = state[k.S_ARENA] = 0
             self._key_outcomes.fill(-1)
             self._known_keys = 0
             self._known.fill(_UNKNOWN)
+            self._path_facts.fill(-1)
+            self._path_hashes.clear()
             self._outcomes.forget()
         ips = int(state[k.S_IPS])
         if ips > _MAX_IPS:
-            self.flush()
+            self._drain()
+            self._builder.add_counts(self._packed.pop_table(self._names(), self._outcomes.counters))
             self._ip_slots.fill(-1)
             self._ip_names.clear()
             state[k.S_IPS] = 0
@@ -304,7 +331,7 @@ class _Columns:
         buffers = [np.empty(room, np.uint8) for _ in _TEXT_COLUMNS]
         ends = np.zeros((count - first, len(_TEXT_COLUMNS)), np.int64)
         k.reduce_texts(
-            first, count, self._seed, self._state, self._text_slots, self._text_hashes,
+            first, count, self._seed, self._state, self._text_slots,
             texts, self._arena, self._methods, self._method_count,
             *buffers, ends, self._text_methods, self._text_paths,
         )  # fmt: skip
@@ -317,7 +344,7 @@ class _Columns:
 
     # lines
 
-    def _count(self, block: bytes, lines: Any, hashes: Any, lines_before: int) -> None:  # noqa: ANN401
+    def _count(self, block: bytes, lines: Lines, hashes: Words, lines_before: int) -> None:  # noqa: ANN401
         k, rows = self._k, len(lines)
         if not rows:
             return
@@ -337,39 +364,64 @@ class _Columns:
         self._keep_values(lines, outcomes, valued[:others])
         self._keep_samples(block, lines, hashes, outcomes, samples[:found], lines_before)
 
-    def _settle(self, block: bytes, lines: Any, outcomes: Any) -> None:  # noqa: ANN401
+    def _settle(self, block: bytes, lines: Lines, outcomes: Rows) -> None:  # noqa: ANN401
         """Find the outcome of every line, and learn those that are new."""
         k, rows = self._k, len(lines)
         keys, unsettled = np.empty(rows, np.uint64), np.empty(rows, np.int32)
         left = k.settle_lines(
             rows, lines, self._texts, self._text_methods, self._text_paths,
-            self._sees_path_only, self._sees_referrer, self._sees_agent, self._known,
+            self._path_facts, self._sees_path_only, self._sees_referrer, self._sees_agent, self._known,
             self._outcome_keys, self._key_outcomes, keys, outcomes, unsettled,
         )  # fmt: skip
         learnt: dict[int, int] = {}
-        for row in unsettled[:left].tolist():
-            key = int(keys[row])
+        for row, key in zip(
+            unsettled[:left].tolist(), keys[unsettled[:left]].tolist(), strict=True
+        ):
+            key = key or self._look_at_path(lines[row])
             if key not in learnt:
-                learnt[key] = self._learn(block, lines[row], keys[row])
+                learnt[key] = self._learn(block, lines[row], key)
             outcomes[row] = learnt[key]
 
-    def _learn(self, block: bytes, line: Any, key: Any) -> int:  # noqa: ANN401
-        """The outcome of lines like this one."""
-        k, states = self._k, self._texts[:, 3]
-        request, referrer, agent = line[[k.REQUEST, k.REFERRER, k.AGENT]].tolist()
-        is_clean = states[request] == k.CLEAN
-        is_clean &= referrer < 0 or states[referrer] == k.CLEAN
-        is_clean &= agent < 0 or states[agent] == k.CLEAN
-        method, status = self._text_methods[request], line[k.STATUS]
-        if is_clean and self._known[method, status] == _UNKNOWN:
-            self._known[method, status] = self._decide(method, int(status))
+    def _look_at_path(self, line: Line) -> int:
+        """Learn what the rules ask of the path of a line, and return its key then."""
+        k = self._k
+        request = line[k.REQUEST]
+        path = self._text_paths[request]
+        facts = self._path_facts[path]
+        if facts < 0:
+            text = self._path_of(path)
+            facts = sum(test.accepts(text) << bit for bit, test in enumerate(self._path_tests))
+            self._path_facts[path] = facts
+        return int(k.key_of_facts(facts, self._text_methods[request], line[k.STATUS]))
+
+    def _path_of(self, path: int) -> str:
+        start, length = self._texts[path, :2]
+        return self._arena[start : start + length].tobytes().partition(b" ")[2].decode()
+
+    def _learn(self, block: bytes, line: Line, key: int) -> int:
+        """The outcome of lines with this *key*, of which *line* is one."""
+        k = self._k
+        known = int(k.outcome_of(np.uint64(key), self._outcome_keys, self._key_outcomes))
+        if known >= 0:
+            return known
         (event,) = self._parse(block[line[k.START] : line[k.END]])
+        method, status = self._text_methods[line[k.REQUEST]], line[k.STATUS]
+        is_clean = self._is_clean(line)
+        if is_clean and self._known[method, status] == _UNKNOWN:
+            self._known[method, status] = self._decide(event)
         judged = self._builder.judge(event, may_hit=not is_clean)
+        if is_clean and self._sees_path_only:
+            judged = replace(judged, values=tuple((counter, None) for counter, _ in judged.values))
         outcome = self._outcomes.number(judged)
         if 2 * self._known_keys < len(self._outcome_keys):
-            k.learn_outcome(key, outcome, self._outcome_keys, self._key_outcomes)
+            k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
             self._known_keys += 1
         return outcome
+
+    def _is_clean(self, line: Line) -> bool:
+        k = self._k
+        texts = (number for number in line[[k.REQUEST, k.REFERRER, k.AGENT]] if number >= 0)
+        return all(self._texts[number, 3] == k.CLEAN for number in texts)
 
     @staticmethod
     def _parse(line: bytes) -> tuple[Event, ...]:
@@ -378,36 +430,36 @@ class _Columns:
             raise AssertionError(f"the kernel took a line that is not regular: {line!r}")
         return parsed
 
-    def _decide(self, method: int, status: int) -> int:
+    def _decide(self, event: Event) -> int:
         """The outcome of clean texts with this method and status, if no rule looks closer."""
-        packed = int(self._methods[method])
-        event = Event(
-            timestamp=0,
-            source_ip="",
-            category=EventCategory.WEB,
-            http_request_method=packed.to_bytes(8, "big").lstrip(b"\0").decode(),
-            http_response_status_code=None if status == self._k.NO_STATUS else status,
-        )
         if not all(_is_decided(rule, event) for rule in self._rules_without_hits):
             return _OPEN
         return self._outcomes.number(self._builder.judge(event, may_hit=False))
 
     # results
 
-    def _keep_values(self, lines: Any, outcomes: Any, rows: Any) -> None:  # noqa: ANN401
+    def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
         k, names, extent = self._k, self._names(), self._extent
-        places = lines[rows][:, [k.IP, k.MINUTE]].tolist()
-        for (ip, minute), outcome in zip(places, outcomes[rows].tolist(), strict=True):
+        places = lines[rows][:, [k.IP, k.MINUTE, k.REQUEST]].tolist()
+        for (ip, minute, request), outcome in zip(places, outcomes[rows].tolist(), strict=True):
             for counter, value in self._outcomes.judged[outcome].values:
+                value = self._hash_path(request) if value is None else value
                 self._builder.add_value((extent, names[ip], minute, counter), value)
+
+    def _hash_path(self, request: int) -> int:
+        path = int(self._text_paths[request])
+        found = self._path_hashes.get(path)
+        if found is None:
+            found = self._path_hashes[path] = hash_value(self._path_of(path))
+        return found
 
     def _keep_samples(
         self,
         block: bytes,
-        lines: Any,
-        hashes: Any,
-        outcomes: Any,
-        rows: Any,
+        lines: Lines,
+        hashes: Words,
+        outcomes: Rows,
+        rows: Rows,
         lines_before: int,  # noqa: ANN401
     ) -> None:
         if 8 * len(rows) > len(lines):
@@ -431,7 +483,7 @@ class _Columns:
         (event,) = self._parse(line)
         return self._builder.sample_text(event, line, self._builder.judge(event))
 
-    def _lowest(self, lines: Any, hashes: Any, outcomes: Any, rows: Any) -> Any:  # noqa: ANN401
+    def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Any:  # noqa: ANN401
         """Those *rows* that can be kept at all: the lowest hashes per IP, minute and counters."""
         k = self._k
         place = (lines[rows, k.IP].astype(np.int64) << 27 | lines[rows, k.MINUTE]) << 13
@@ -448,45 +500,30 @@ class _Columns:
     def _drain(self) -> None:
         used = self._counts.nonzero()[0]
         if len(used):
-            self._drained.setdefault(self._extent, []).append(
-                (self._keys[used], self._counts[used])
-            )
+            self._packed.add(self._extent, self._keys[used], self._counts[used])
             self._counts.fill(0)
             self._used[0] = 0
 
-    def flush(self) -> None:
-        """Everything counted so far is in the tables of the builder."""
+    def drop(self, extent: int) -> None:
         self._drain()
-        names = pl.Series(self._names(), dtype=pl.String)
-        counters = pl.Series(self._outcomes.counters, dtype=pl.Categorical)
-        for extent, pieces in self._drained.items():
-            keys = np.concatenate([p[0] for p in pieces])
-            self._builder.add_tables(
-                pl.DataFrame(
-                    {
-                        "extent": pl.repeat(extent, len(keys), dtype=pl.UInt32, eager=True),
-                        "source_ip": names.gather((keys >> np.uint64(40)).astype(np.uint32)),
-                        "minute": ((keys >> np.uint64(13)) & np.uint64((1 << 27) - 1)).astype(
-                            np.int32
-                        ),
-                        "counters": counters.gather(
-                            (keys & np.uint64(_MAX_COUNTERS - 1)).astype(np.uint32)
-                        ),
-                        "count": np.concatenate([p[1] for p in pieces]),
-                    }
-                ),
-                None,
-            )
-        self._drained.clear()
+        self._packed.drop(extent)
+        self._samples.pop(extent, None)
+
+    def flush_samples(self) -> None:
         for extent, rows in self._samples.items():
-            if rows:
-                schema = self._builder.sample_schema
-                data = dict(zip(list(schema)[1:], zip(*rows, strict=True), strict=True))
-                extents = pl.repeat(extent, len(rows), dtype=pl.UInt32, eager=True)
-                self._builder.add_tables(
-                    None, pl.DataFrame({"extent": extents, **data}, schema=schema)
-                )
+            self._builder.add_samples((extent, *row) for row in rows)
         self._samples.clear()
+
+    def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
+        self._drain()
+        ips, ip_numbers = _number(self._names(), counts["source_ip"])
+        texts = self._outcomes.counters
+        counters, counter_numbers = _number(texts, counts["counters"].cast(pl.String))
+        keys = pack(ip_numbers, counts["minute"], counter_numbers)
+        for extent in counts["extent"].unique():
+            mine = (counts["extent"] == extent).to_numpy()
+            self._packed.add(extent, keys[mine], counts["count"].to_numpy()[mine])
+        return counts if self._packed.is_empty else self._packed.pop_table(ips, counters)
 
     def _names(self) -> list[str]:
         """Canonical text of every numbered address."""
@@ -500,6 +537,19 @@ def _name_of(high: int, low: int) -> str:
     if high == 0 and low >> 32 == 0xFFFF:
         return f"{low >> 24 & 255}.{low >> 16 & 255}.{low >> 8 & 255}.{low & 255}"
     return str(IPv6Address(high << 64 | low))
+
+
+def _number(known: Sequence[str], more: pl.Series) -> tuple[list[str], list[int]]:
+    """*known* and what else is in *more*, and the number therein of each of *more*."""
+    names = [*known, *more.unique()]
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, [numbers[name] for name in more]
+
+
+def _path_tests(rules: Sequence[Rule]) -> tuple[Test, ...]:
+    """What *rules* ask of the path of a regular line."""
+    clauses = (c for rule in rules for c in rule.selection.clauses if _can_select(c))
+    return tuple(test for c in clauses for test in c.tests if test.field == "url_path")
 
 
 def _fields_of(rules: Sequence[Rule]) -> set[str]:

@@ -93,6 +93,19 @@ def _find_mask(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any)
 
 
 @intrinsic
+def _fold(_typing: Any, _left: Any, _right: Any) -> Any:
+    """Both halves of a 128-bit product, one laid over the other."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        word, double = ir.IntType(64), ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], double), builder.zext(args[1], double))
+        high = builder.trunc(builder.lshr(product, double(64)), word)
+        return builder.xor(builder.trunc(product, word), high)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@intrinsic
 def _count_trailing_zeros(_typing: Any, _mask: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.IntType(1)(1))
@@ -153,23 +166,46 @@ def hash_bytes(data, start, end, seed):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _hash_text(data, start, length, seed):
+    """A quick hash for tables: who does not know the seed cannot fill one slot with many texts."""
+    h = seed
+    if length > 16:
+        at, last = start, start + length - 16
+        while at < last:
+            h = _fold(_load64(data, at) ^ _P1, _load64(data, at + 8) ^ h)
+            at += 16
+        a, b = _load64(data, last), _load64(data, last + 8)
+    elif length >= 8:
+        a, b = _load64(data, start), _load64(data, start + length - 8)
+    else:
+        a, b = _load64(data, start) & _low_bytes(length), _0
+    return _fold(_P2 ^ np.uint64(length), _fold(a ^ _P3, b ^ h) ^ h)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _low_bytes(count):
+    """Ones in so many of the low bytes, at most seven."""
+    return (_1 << np.uint64(8 * count)) - _1
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _is_equal(data, start, other, start_of_other, length):
+    if length < 8:
+        different = _load64(data, start) ^ _load64(other, start_of_other)
+        return different & _low_bytes(length) == _0
     at = 0
-    while at + 8 <= length:
+    while at < length - 8:
         if _load64(data, start + at) != _load64(other, start_of_other + at):
             return False
         at += 8
-    while at < length:
-        if data[start + at] != other[start_of_other + at]:
-            return False
-        at += 1
-    return True
+    at = length - 8
+    return _load64(data, start + at) == _load64(other, start_of_other + at)
 
 
 # the start of a line
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _read_ipv4(data, start, end):
     """(the address, its end), or (-1, 0) for all but a dotted quad without leading zeros."""
     address, part, digits, parts, at = 0, 0, 0, 0, start
@@ -316,7 +352,7 @@ def _close_quote(data, start, end):
 # numbering
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _number_ip(high, low, slots, keys, state):
     """The number of an address: one is given when it has none."""
     mask = np.uint64(slots.size - 1)
@@ -344,40 +380,46 @@ def regrow_ips(slots, keys, count):
         _number_ip(keys[number, 0], keys[number, 1], slots, keys, scratch)
 
 
-@njit(cache=True, nogil=True)
-def _number_text(data, start, end, kind, seed, slots, hashes, texts, arena, state):
+@njit(cache=True, nogil=True, inline="always")
+def _number_text(data, start, end, kind, seed, slots, texts, arena, state):
     """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
     length = end - start
-    h = hash_bytes(data, start, end, seed + np.uint64(kind))
+    h = _hash_text(data, start, length, seed + np.uint64(kind))
+    tag = h >> np.uint64(32) << np.uint64(32)
     mask = np.uint64(slots.size - 1)
     slot = h & mask
-    while True:
-        number = slots[np.int64(slot)]
-        if number < 0:
-            break
-        if (
-            hashes[number] == h
-            and texts[number, 1] == length
-            and texts[number, 2] == kind
-            and _is_equal(data, start, arena, texts[number, 0], length)
-        ):
-            return np.int64(number)
+    number = np.int64(-1)
+    while slots[np.int64(slot)] != _0:
+        entry = slots[np.int64(slot)]
+        if entry >> np.uint64(32) << np.uint64(32) == tag:
+            candidate = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+            if (
+                texts[candidate, 1] == length
+                and texts[candidate, 2] == kind
+                and _is_equal(data, start, arena, np.int64(texts[candidate, 0]), length)
+            ):
+                number = candidate
+                break
         slot = (slot + _1) & mask
-    number, at = state[S_TEXTS], state[S_ARENA]
-    slots[np.int64(slot)] = number
-    hashes[number] = h
+    if number < 0:
+        number = np.int64(state[S_TEXTS])
+        slots[np.int64(slot)] = tag | np.uint64(number + 1)
+        _keep_text(data, start, length, kind, number, texts, arena, state)
+    return number
+
+
+@njit(cache=True, nogil=True)
+def _keep_text(data, start, length, kind, number, texts, arena, state):
     texts[number, 1], texts[number, 2], texts[number, 3] = length, kind, NEW
     state[S_TEXTS] = number + 1
     if kind == KIND_PATH:  # part of a request that is in the arena
         texts[number, 0] = start
-        return np.int64(number)
+        return
+    at = state[S_ARENA]
     texts[number, 0] = at
-    copied = 0
-    while copied < length:
-        arena[at + copied] = data[start + copied]
-        copied += 1
+    for offset in range(length):
+        arena[at + offset] = data[start + offset]
     state[S_ARENA] = at + length
-    return np.int64(number)
 
 
 # lines
@@ -386,7 +428,7 @@ def _number_text(data, start, end, kind, seed, slots, hashes, texts, arena, stat
 @njit(cache=True, nogil=True)
 def scan_lines(
     data, end, since, until, accepts_users, seed, state,
-    lines, line_hashes, refused, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+    lines, line_hashes, refused, ip_slots, ip_keys, text_slots, texts, arena,
 ):  # fmt: skip
     """
     Read lines from state[S_POSITION] until *end*, or until a table could become too small.
@@ -409,7 +451,7 @@ def scan_lines(
         state[S_COUNT] += 1
         if not _scan_line(
             data, position, stop, since, until, accepts_users, seed, state, groups,
-            lines, line_hashes, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+            lines, line_hashes, ip_slots, ip_keys, text_slots, texts, arena,
         ):  # fmt: skip
             row = state[S_REFUSED]
             refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
@@ -418,10 +460,10 @@ def scan_lines(
     state[S_POSITION] = position
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _scan_line(
     data, start, stop, since, until, accepts_users, seed, state, groups,
-    lines, line_hashes, ip_slots, ip_keys, text_slots, text_hashes, texts, arena,
+    lines, line_hashes, ip_slots, ip_keys, text_slots, texts, arena,
 ):  # fmt: skip
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
     if stop - start > MAX_LINE or stop - start < 48:
@@ -534,18 +576,18 @@ def _scan_line(
     lines[row, TARGET_END] = request_end
     lines[row, REQUEST] = _number_text(
         data, request, request_end, KIND_REQUEST, seed,
-        text_slots, text_hashes, texts, arena, state,
+        text_slots, texts, arena, state,
     )  # fmt: skip
     lines[row, REFERRER] = lines[row, AGENT] = -1
     if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
         lines[row, REFERRER] = _number_text(
             data, referrer, referrer_end, KIND_REFERRER, seed,
-            text_slots, text_hashes, texts, arena, state,
+            text_slots, texts, arena, state,
         )  # fmt: skip
     if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
         lines[row, AGENT] = _number_text(
             data, agent, agent_end, KIND_AGENT, seed,
-            text_slots, text_hashes, texts, arena, state,
+            text_slots, texts, arena, state,
         )  # fmt: skip
     line_hashes[row] = hash_bytes(data, start, stop, _0)
     state[S_LINES] = row + 1
@@ -654,7 +696,7 @@ def reduce_text(source, start, end, is_url, target, at):
 
 @njit(cache=True, nogil=True)
 def reduce_texts(
-    first, count, seed, state, text_slots, text_hashes, texts, arena, methods, method_count,
+    first, count, seed, state, text_slots, texts, arena, methods, method_count,
     original, path, query, referrer, agent, ends, text_methods, text_paths,
 ):  # fmt: skip
     """
@@ -705,7 +747,7 @@ def reduce_texts(
                     o, p, q = new_o, new_p, new_q
                     text_paths[number] = _number_text(
                         arena, start, mark, KIND_PATH, seed,
-                        text_slots, text_hashes, texts, arena, state,
+                        text_slots, texts, arena, state,
                     )  # fmt: skip
         ends[row, 0], ends[row, 1], ends[row, 2], ends[row, 3], ends[row, 4] = o, p, q, r, a
         row += 1
@@ -759,40 +801,82 @@ def _target_end(data, start, end):
 
 @njit(cache=True, nogil=True)
 def settle_lines(
-    count, lines, texts, text_methods, text_paths, sees_path_only, sees_referrer, sees_agent,
-    known, keys, key_outcomes, line_keys, outcomes, unsettled,
-):  # fmt: skip
+    count,
+    lines,
+    texts,
+    text_methods,
+    text_paths,
+    path_facts,
+    sees_path_only,
+    sees_referrer,
+    sees_agent,
+    known,
+    keys,
+    key_outcomes,
+    line_keys,
+    outcomes,
+    unsettled,
+):
     """
-    Find the outcome of each line: by method and status, or by all texts that matter to it.
+    Find the outcome of each line: by method and status, or by all that matters to it.
 
     Returns:
         How many rows are in *unsettled*: those whose key, now in line_keys, has no outcome yet.
+        The key is 0 where nothing is known of a path.
     """
     left = 0
     for row in range(count):
         request, referrer, agent = lines[row, REQUEST], lines[row, REFERRER], lines[row, AGENT]
         status = lines[row, STATUS]
-        is_clean = texts[request, 3] == CLEAN
         is_referrer_clean = referrer < 0 or texts[referrer, 3] == CLEAN
         is_agent_clean = agent < 0 or texts[agent, 3] == CLEAN
-        if is_clean and is_referrer_clean and is_agent_clean:
-            found = np.int64(known[text_methods[request], status])
-            if found >= 0:
-                outcomes[row] = found
-                continue
-            if sees_path_only:
-                request = text_paths[request]
-        key = (np.uint64(request) << np.uint64(46)) | np.uint64(status)
-        if sees_referrer or not is_referrer_clean:
-            key |= np.uint64(referrer + 1) << np.uint64(28)
-        if sees_agent or not is_agent_clean:
-            key |= np.uint64(agent + 1) << np.uint64(10)
-        line_keys[row] = key
-        outcomes[row] = key_outcomes[np.int64(_find_key(key, keys, key_outcomes))]
-        if outcomes[row] < 0:
+        outcome, key = np.int64(-1), _0
+        if texts[request, 3] == CLEAN and is_referrer_clean and is_agent_clean:
+            outcome = np.int64(known[text_methods[request], status])
+            if outcome < 0 and sees_path_only:
+                facts = path_facts[text_paths[request]]
+                if facts >= 0:
+                    key = key_of_facts(facts, text_methods[request], status)
+            elif outcome < 0:
+                key = _key_of_texts(
+                    request, sees_referrer * (referrer + 1), sees_agent * (agent + 1), status
+                )
+        else:
+            key = _key_of_texts(
+                request,
+                0 if is_referrer_clean and not sees_referrer else referrer + 1,
+                0 if is_agent_clean and not sees_agent else agent + 1,
+                status,
+            )
+        if key != _0:
+            outcome = np.int64(key_outcomes[np.int64(_find_key(key, keys, key_outcomes))])
+        line_keys[row], outcomes[row] = key, outcome
+        if outcome < 0:
             unsettled[left] = row
             left += 1
     return left
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _key_of_texts(request, referrer, agent, status):
+    """18 bits for each text and 10 for the status, which is never 1023."""
+    return (
+        (np.uint64(request) << np.uint64(46))
+        | (np.uint64(referrer) << np.uint64(28))
+        | (np.uint64(agent) << np.uint64(10))
+        | np.uint64(status + 1)
+    )
+
+
+@njit(cache=True, nogil=True)
+def key_of_facts(facts, method, status):
+    """Never equal to a key of texts."""
+    return (
+        (np.uint64(facts) << np.uint64(30))
+        | (np.uint64(method) << np.uint64(20))
+        | (np.uint64(status) << np.uint64(10))
+        | np.uint64(1023)
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -803,6 +887,12 @@ def _find_key(key, keys, key_outcomes):
     while key_outcomes[np.int64(slot)] >= 0 and keys[np.int64(slot)] != key:
         slot = (slot + _1) & mask
     return slot
+
+
+@njit(cache=True, nogil=True)
+def outcome_of(key, keys, key_outcomes):
+    """The outcome of lines with this key, or -1."""
+    return np.int64(key_outcomes[np.int64(_find_key(key, keys, key_outcomes))])
 
 
 @njit(cache=True, nogil=True)

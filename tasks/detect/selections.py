@@ -49,7 +49,12 @@ class Test:
     """A condition on one field of an event."""
 
     field: str
-    holds: Callable[[Event], bool]
+    accepts: Callable[[Any], bool]
+    """Whether it holds for a value of the field."""
+
+    def holds(self, event: Event) -> bool:
+        """Whether it holds for *event*."""
+        return self.accepts(getattr(event, self.field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,32 +191,25 @@ def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
 
 def _build_condition(
     field: str, modifier: str | None, values: Sequence[Any]
-) -> Callable[[Event], bool]:
+) -> Callable[[Any], bool]:
     if modifier == "exists":
         wanted = values[0]
-        return lambda event: (getattr(event, field) is not None) is wanted
+        return lambda value: (value is not None) is wanted
     if FIELDS[field] is not Kind.TEXT:
-        return _build_other_condition(field, modifier, values)
+        return _build_other_condition(modifier, values)
     test = _text_test(modifier, values)
-
-    def holds(event: Event) -> bool:
-        text = getattr(event, field)
-        return text is not None and test(text)
-
-    return holds
+    return lambda text: text is not None and test(text)
 
 
-def _build_other_condition(
-    field: str, modifier: str | None, values: Sequence[Any]
-) -> Callable[[Event], bool]:
+def _build_other_condition(modifier: str | None, values: Sequence[Any]) -> Callable[[Any], bool]:
     if modifier == "gte":
         lowest = min(values)
-        return lambda event: (n := getattr(event, field)) is not None and n >= lowest
+        return lambda value: value is not None and value >= lowest
     if modifier == "lte":
         highest = max(values)
-        return lambda event: (n := getattr(event, field)) is not None and n <= highest
+        return lambda value: value is not None and value <= highest
     wanted = frozenset(values)
-    return lambda event: getattr(event, field) in wanted
+    return lambda value: value in wanted
 
 
 def _text_test(modifier: str | None, values: Sequence[str]) -> Callable[[str], bool]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from io import BytesIO
 from typing import Any, Final, Self
 
 import polars as pl
-import xxhash
 from polars.exceptions import PolarsError
 
 from tasks.collect.reader import BlockCount
 from tasks.detect.engine import Engine, open_engine
+from tasks.detect.judged import Counters, Judged, hash_line, hash_value
+from tasks.detect.packed import LAST_PACKED_MINUTE
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
 from tasks.model.errors import PermanentError
@@ -167,7 +167,6 @@ class TallyBuilder:
             _Table(SAMPLES, self._lowest_samples),
         )
         self._engine = open_engine(rules, self) if is_compiled else None
-        self.sample_schema = SAMPLES
 
     def sink(self, extent: int) -> "ExtentSink":
         """
@@ -179,16 +178,24 @@ class TallyBuilder:
 
     def drop(self, extent: int) -> None:
         """What was counted under this extent so far is forgotten."""
-        self._flush_all()
+        self._flush()
         for table in self._tables:
             table.drop(extent)
+        if self._engine is not None:
+            self._engine.drop(extent)
 
     def build(self) -> Tally:
         """The tally of everything counted so far."""
-        self._flush_all()
-        return Tally(*(table.sorted() for table in self._tables))
+        self._flush()
+        counts, values, samples = (table.sorted() for table in self._tables)
+        if self._engine is not None:
+            far = ~pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
+            near = self._engine.unite(counts.filter(~far))
+            far_counts = counts.filter(far)
+            counts = near if far_counts.is_empty() else _in_order(pl.concat([near, far_counts]))
+        return Tally(counts, values, samples)
 
-    def judge(self, event: Event, *, may_hit: bool = True) -> "Judged":
+    def judge(self, event: Event, *, may_hit: bool = True) -> Judged:
         """What *event* counts for; no signature is tried when none *may_hit*."""
         hits = self._match(event) if may_hit else ()
         marks, values = [_activity(event)], []
@@ -208,7 +215,7 @@ class TallyBuilder:
         counters = judged.counters
         place = (extent, event.source_ip, min(event.timestamp // 60, _LAST_MINUTE))
         for counter, value in judged.values:
-            self.add_value((*place, counter), value)
+            self.add_value((*place, counter), value or 0)
         key = (*place, counters.text)
         self._counts[key] = self._counts.get(key, 0) + 1
         line_hash = hash_line(line)
@@ -226,18 +233,20 @@ class TallyBuilder:
         if len(hashes) >= 4 * MAX_DISTINCT_VALUES:
             self._values[key] = set(sorted(hashes)[:MAX_DISTINCT_VALUES])
 
-    def add_tables(self, counts: pl.DataFrame | None, samples: pl.DataFrame | None) -> None:
-        """Columns that were counted elsewhere."""
-        for table, more in ((self._tables[0], counts), (self._tables[2], samples)):
-            if more is not None:
-                table.add(more)
+    def add_counts(self, counts: pl.DataFrame) -> None:
+        """Rows of COUNTS."""
+        self._tables[0].add(counts)
 
-    def sample_text(self, event: Event, line: bytes, judged: "Judged") -> str:
+    def add_samples(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Lines of SAMPLES, any number of times."""
+        self._tables[2].add_rows(rows)
+
+    def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
         """How *line* is kept."""
         is_cut = len(line) > _LINE_CHARACTERS
         return excerpt(line, find_focus(event, self._match) if is_cut and judged.is_hit else None)
 
-    def combine(self, marks: tuple[str, ...]) -> "Counters":
+    def combine(self, marks: tuple[str, ...]) -> Counters:
         """The counters that are named by an activity and rules."""
         known = self._combinations.get(marks)
         if known is None:
@@ -261,12 +270,9 @@ class TallyBuilder:
             if len(kept) > limit:
                 del kept[max(kept)]
 
-    def _flush_all(self) -> None:
-        if self._engine is not None:
-            self._engine.flush()
-        self._flush()
-
     def _flush(self) -> None:
+        if self._engine is not None:
+            self._engine.flush_samples()
         counts, values, samples = self._tables
         counts.add_rows((*key, count) for key, count in self._counts.items())
         values.add_rows((*key, value) for key, hashes in self._values.items() for value in hashes)
@@ -283,27 +289,6 @@ class TallyBuilder:
         place = ["extent", "source_ip", "minute"]
         unique = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
         return keep_lowest(unique, self._limits, place)
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """A combination of counters that lines count for together."""
-
-    text: str
-    slots: tuple[tuple[str, int], ...]
-    """In which its lines compete to be samples, and how many win."""
-    share: int
-    """One of so many of its lines does compete; a power of two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What an event counts for: a function of its fields."""
-
-    counters: Counters
-    values: tuple[tuple[str, int], ...]
-    """Counter and hash of each value of value_count rules."""
-    is_hit: bool
 
 
 class ExtentSink:
@@ -486,17 +471,6 @@ def _shorten(text: str) -> str:
     if len(text) <= _LINE_CHARACTERS:
         return text
     return f"{text[:1400]} [...] {text[-500:]}"
-
-
-def hash_value(value: str) -> int:
-    """64 bits that nobody can choose cheaply: attackers would fold many values into one."""
-    content = value.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
-
-
-def hash_line(line: bytes) -> int:
-    """64 bits by which lines compete to be samples; the server writes most of what is hashed."""
-    return xxhash.xxh64_intdigest(line)
 
 
 def _activity(event: Event) -> str:

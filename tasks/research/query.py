@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from urllib.parse import unquote_plus
 
+import re2
+
 from tasks.model.incidents import Family, Incident
 
 QUERY_LIMIT = 400
@@ -31,9 +33,9 @@ _FAMILY_WORDS = {
 }
 
 _CVE = re.compile(r"cve-(?:19|20)\d{2}-\d{4,7}(?!\d)")
-# What a decoded, lower-case line holds, and what the world calls it.
+# What a decoded, lower-case line holds, and what the world calls it. RE2: in linear time.
 _TOPICS = [
-    (re.compile(pattern), topic)
+    (re2.compile(pattern), topic)
     for pattern, topic in (
         (r"\$\{(?:jndi:|[^}]{0,40}:-)", "Log4Shell CVE-2021-44228"),
         (r"\(\)\s*\{\s*:?;?\s*\}\s*;", "Shellshock CVE-2014-6271"),

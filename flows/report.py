@@ -132,7 +132,7 @@ class _Row:
         incident, verdict = conclusion.incident, conclusion.judgement.verdict
         self.id = incident.id
         self.severity = incident.severity.value
-        self.source_ip = make_visible(incident.source_ip)
+        self.source_ip = make_visible(incident.subject)
         family = incident.family.label
         attack_type = make_visible(verdict.probable_attack_type)
         is_said = attack_type.lower().startswith(family.lower())

@@ -58,7 +58,10 @@ class Settings(BaseSettings):
     ] = SecretStr("sqlite:///.middlewatch/middlewatch.db")
     rules_file: Annotated[
         Path | None,
-        Field(description="Rules to use instead of the shipped tasks/detect/rules.yml."),
+        Field(
+            description="Rules of your own, laid over the shipped tasks/detect/rules.yml by id; "
+            "with `extends: none` they stand alone."
+        ),
     ] = None
     syslog_timezone: Annotated[
         str,

@@ -136,6 +136,12 @@ class Incident:
     """Strongest first, at most 20."""
 
     @property
+    def subject(self) -> str:
+        """Whom it is about, for people: of an IPv6 network also the address that did most."""
+        address = self.activity.most_active_address
+        return self.source_ip if address is None else f"{self.source_ip} (mostly {address})"
+
+    @property
     def has_signature_evidence(self) -> bool:
         """Whether at least one finding stands on the content of a line, not on a count."""
         return any(f.is_signature for f in self.findings)

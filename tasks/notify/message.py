@@ -181,7 +181,7 @@ def _describe(
         "needs_review": incident.status is Status.NEEDS_REVIEW,
         "severity": incident.severity.upper(),
         "family": incident.family.label,
-        "source_ip": _clean(incident.source_ip, 45),
+        "source_ip": _clean(incident.subject, 90),
         "attack_type": "" if attack_type.lower() == incident.family.label.lower() else attack_type,
         "how_often": _how_often(incident),
         "when": _when(incident.first_seen, incident.last_seen),

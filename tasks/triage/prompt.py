@@ -65,6 +65,7 @@ def write_prompt(incident: Incident, research: Research | None = None) -> Prompt
         "activity": {
             "request_count": incident.activity.request_count,
             "responses": incident.activity.responses,
+            **_show_address(incident),
             "first_seen": incident.first_seen.isoformat(),
             "last_seen": incident.last_seen.isoformat(),
         },
@@ -73,6 +74,11 @@ def write_prompt(incident: Incident, research: Research | None = None) -> Prompt
     if research is not None and research.references:
         document["research"] = list(_show_references(research.references))
     return Prompt(system_prompt(), document, lines)
+
+
+def _show_address(incident: Incident) -> dict[str, str]:
+    address = incident.activity.most_active_address
+    return {} if address is None else {"most_active_address": address}
 
 
 @cache

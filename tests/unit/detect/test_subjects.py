@@ -39,6 +39,7 @@ def test_the_most_active_address_is_told():
     (tie,) = judged(from_addresses(*addresses[:2], path="/a?id=1+union+select+2"))
 
     assert incident.activity.most_active_address == "2001:db8::c"
+    assert incident.subject == "2001:db8::/64 (mostly 2001:db8::c)"
     assert tie.activity.most_active_address == "2001:db8::a"
 
 
@@ -46,7 +47,7 @@ def test_ipv4_stays_what_it_is():
     """An IPv4 address is a client, and nothing is said of addresses inside it."""
     (incident,) = judged([*from_addresses(*["192.0.2.1"] * 5), *from_addresses("2001:db8::1")])
 
-    assert incident.source_ip == "192.0.2.1"
+    assert incident.source_ip == incident.subject == "192.0.2.1"
     assert incident.activity.most_active_address is None
 
 

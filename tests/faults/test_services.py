@@ -140,6 +140,7 @@ def test_telegram(request, truth, database, logs, telegram, fault):
         assert all("may have been sent before" in m.text for m in repeated)
 
 
+@pytest.mark.matrix
 def test_a_group_that_moved_is_followed(truth, database, logs, telegram):
     """Telegram names the new chat in its refusal; everybody is told in the same run."""
     telegram.script(chat.migrated(-1009999999999))
@@ -166,6 +167,7 @@ def test_everything_fails_at_once(truth, database, logs, bedrock, tavily, telegr
     check(database, truth, telegram, secrets=(AWS_SECRET, web.KEY, telegram.token))
 
 
+@pytest.mark.matrix
 def test_a_channel_that_takes_and_never_confirms_is_not_flooded(
     truth, database, logs, telegram, environ
 ):

@@ -67,7 +67,17 @@ def _parse(url: str) -> URL:
             "MIDDLEWATCH_DATABASE_URL is not a URL of a supported database: use "
             "sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
         )
+    if "@" in (parsed.host or ""):  # the end of a password, which would pass for the host
+        raise ConfigurationError(
+            "MIDDLEWATCH_DATABASE_URL has more than one @: write those of the user and the "
+            "password as %40."
+        )
     return parsed
+
+
+def name_for_people(engine: Engine) -> str:
+    """Which database it is, without what opens it: a query may hold a password, too."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
 
 
 @cache
@@ -151,7 +161,7 @@ def _in_our_words(error: DBAPIError, engine: Engine) -> Exception:
     """The driver's error without parameters: they are log lines of attackers."""
     cause = error.orig
     arguments = getattr(cause, "args", ())
-    where = engine.url.render_as_string(hide_password=True)
+    where = name_for_people(engine)
     if engine.dialect.name == "sqlite":
         text = str(arguments[0]) if arguments else type(cause).__name__
         if "locked" in text or "busy" in text or "disk I/O" in text or "full" in text:

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from tasks.model.errors import ConfigurationError
-from tasks.store.engine import engine_for, transaction
+from tasks.store.engine import engine_for, name_for_people, transaction
 from tasks.store.locks import database_lock
 
 
@@ -54,7 +54,7 @@ def _upgrade(engine: Engine) -> None:
     revision = _revision(engine)
     if revision is not None and revision not in known:
         raise ConfigurationError(
-            f"The database {engine.url.render_as_string(hide_password=True)} was migrated by a "
+            f"The database {name_for_people(engine)} was migrated by a "
             f"newer Middlewatch (revision {revision}): update this checkout."
         )
     config = _config()

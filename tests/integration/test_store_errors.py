@@ -187,3 +187,24 @@ def test_a_sqlite_file_that_is_busy_for_too_long_is_transient(tmp_path, monkeypa
     ):
         put(connection, "1")
     engine.dispose()
+
+
+def test_a_password_in_the_query_of_the_url_is_not_told():
+    """The driver takes it from there, too."""
+    url = "mysql+pymysql://127.0.0.1:1/logs?user=me&password=hunter2"
+
+    with pytest.raises(TransientError) as caught:
+        open_database(url)
+
+    assert is_ours(caught.value)
+    assert "mysql+pymysql://127.0.0.1:1/logs" in str(caught.value)
+
+
+def test_the_end_of_a_password_with_an_at_sign_is_not_told_as_the_host():
+    """It is said how to write it."""
+    url = "mysql+pymysql://me:pass@hunter2@127.0.0.1:1/logs"
+
+    with pytest.raises(ConfigurationError, match="%40") as caught:
+        open_database(url)
+
+    assert is_ours(caught.value)

@@ -80,8 +80,7 @@ class TelegramChannel:
         Raises:
             ConfigurationError: The URL is none, or the token or the chat is empty.
         """
-        parts = urlsplit(self.api_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_web_address(self.api_url):
             raise ConfigurationError(
                 "TELEGRAM_API_URL is not an http or https URL;"
                 " unset it to use https://api.telegram.org."
@@ -205,6 +204,14 @@ class TelegramChannel:
         return PermanentError(f"{what}; {_advise(status)}.")
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _advise(status: int) -> str:
     return {
         400: "check TELEGRAM_CHAT_ID, and that the bot may write to that chat",
@@ -239,6 +246,7 @@ def _was_never_sent(error: Exception) -> bool:
     if isinstance(
         error,
         requests.exceptions.ConnectTimeout
+        | requests.exceptions.InvalidURL
         | requests.exceptions.SSLError
         | requests.exceptions.ProxyError,
     ):

@@ -240,6 +240,16 @@ def test_unreachable_server_is_not_ambiguous():
     assert not caught.value.is_ambiguous
 
 
+def test_a_url_that_leads_nowhere_is_not_taken_for_a_delivery():
+    """Nothing was sent, so the next run need not wait for fear of repeating it."""
+    channel = TelegramChannel("http://127.0.0.1:99999", SecretStr("1:secret"), "-1001")
+
+    with pytest.raises(TransientError, match="TELEGRAM_API_URL") as caught:
+        channel.send(MESSAGE)
+
+    assert not caught.value.is_ambiguous
+
+
 def test_captive_portal_is_not_taken_for_a_delivery(server, channel):
     """A friendly page with status 200 is no delivery."""
     server.script(garbage())
@@ -252,6 +262,7 @@ def test_captive_portal_is_not_taken_for_a_delivery(server, channel):
     ("url", "token", "chat", "variable"),
     [
         ("api.telegram.org", "1:x", "1", "TELEGRAM_API_URL"),
+        ("http://[::1", "1:x", "1", "TELEGRAM_API_URL"),
         ("https://api.telegram.org", " ", "1", "TELEGRAM_BOT_TOKEN"),
         ("https://api.telegram.org", "1:x", "", "TELEGRAM_CHAT_ID"),
     ],

@@ -1,6 +1,6 @@
 """A run is put on record and into the UI, with a final state that tells the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from prefect import State
@@ -16,6 +16,7 @@ from tasks.model.objects import (
     cover,
 )
 from tasks.model.runs import Run, RunState, RunSummary
+from tasks.model.text import make_visible
 from tasks.settings import settings
 from tasks.store.incidents import load_conclusions
 from tasks.store.runs import close_run
@@ -38,7 +39,7 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
     plan = tale.plan or Plan(run.source, 0, 0, ())
     coverage = cover(plan, tale.batches)
     unread = (*plan.skipped, *(s for b in tale.batches for s in b.skipped))
-    failures = [*tale.failures, *_failures_of_coverage(coverage, unread)]
+    failures = _fit_to_show((*tale.failures, *_failures_of_coverage(coverage, unread)))
     summary = RunSummary(
         name=run.name,
         kind=run.kind,
@@ -59,13 +60,18 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         deliveries=dict(tale.deliveries),
         usage=tale.usage,
         searches=sum(j.research.searches for j in tale.judged),
-        degradations=tuple(tale.degradations),
+        degradations=_fit_to_show(tale.degradations),
         notes=tuple(tale.notes),
-        failures=tuple(failures),
+        failures=failures,
     )
     close_run(engine, run.id, summary)
     publish(summary)
     return _final_state(summary)
+
+
+def _fit_to_show(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Sentences with names of objects in them, which others chose: for table, state and UI."""
+    return tuple(map(make_visible, sentences))
 
 
 def _failures_of_coverage(coverage: Coverage, unread: Sequence[SkippedObject]) -> list[str]:

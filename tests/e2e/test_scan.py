@@ -17,6 +17,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.report import escape_markdown
 from tasks.model.objects import Coverage
 from tasks.model.runs import RunState
+from tasks.model.text import make_visible
 from tests import scans
 from tests.scans import PROBER, SQLI, TRAVERSAL, scan
 
@@ -156,3 +157,18 @@ def test_an_allowlisted_network_is_never_a_suspect(database, tmp_path):
     scan(logs, allowlist=allowlist)
 
     assert set(scans.found(database)) == {TRAVERSAL, PROBER}
+
+
+def test_a_name_of_a_file_cannot_be_a_control_sequence_or_turn_text_around(database, tmp_path):
+    """Whoever may upload chooses it; here it is in the state, the table and the UI."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "a\u202egol.\x9b31m\u2028FAKE.gz").write_bytes(gzip.compress(b"x" * 100)[:-20])
+
+    name, message = scans.final_state(logs)
+    [(error,)] = scans.rows(database, "SELECT error FROM runs")
+
+    assert name == "FAILED Incomplete"
+    assert r"a\u202egol.\x9b31m FAKE.gz" in message
+    assert make_visible(message) == message
+    assert make_visible(error) == error

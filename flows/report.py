@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.model.incidents import Incident
+from tasks.model.redaction import redact
 from tasks.model.runs import RunSummary
 from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Conclusion
@@ -62,7 +63,7 @@ def render_report(run: RunSummary) -> str:
             degradations=run.degradations,
             notes=run.notes,
             unread=[("Not read", run.skipped), ("Quarantined", run.quarantined)],
-            unparsed=run.unparsed,
+            unparsed=[(key, s, redact(s.line).text) for key, s in run.unparsed],
             limit=_ROWS,
         )
         .strip()

@@ -160,3 +160,13 @@ def test_the_report_counts_as_the_alert_does():
 
     assert row["events"] == 36
     assert "36 ssh logins" in incident_message(guessed, RunLink("tidy-fox")).plain
+
+
+def test_a_line_that_was_not_understood_gives_no_password_away():
+    """The report is stored by Prefect, which may be somebody else's machine."""
+    sample = UnparsedSample(3, "no format knows it", "app: login user=bob password=hunter2")
+
+    report = render_report(replace(RUN, unparsed=(("a.log", sample),)))
+
+    assert "bob" in report
+    assert "hunter2" not in report

@@ -67,7 +67,7 @@ def _incident_table(incidents: Sequence[Conclusion]) -> Table:
         incident = conclusion.incident
         table.add_row(
             Text(incident.severity.value, style=_COLOURS[incident.severity]),
-            _plain(incident.subject, 90),
+            _plain(incident.source_ip, 45),
             _plain(_say_what(conclusion), 150),
             f"{count_for_people(incident)[0]:,}",
             _say_when(incident),

@@ -23,7 +23,12 @@ class Alert:
     """A state change of one incident, with everything that any later run needs to tell it."""
 
     kind: str
-    """`confirmed`, `needs_review`, or `changed-<digest of what the evidence is now>`."""
+    """
+    `confirmed-`, `needs_review-` or `changed-`, and a digest of what the evidence is now.
+
+    The same status on other evidence is another alert: the incident was cleared in between, or
+    the run that told of the lesser one died before it was on record.
+    """
     conclusion: Conclusion
     before: EvidenceKind | None = None
     """For an incident that was judged before: what its evidence was then."""

@@ -99,7 +99,17 @@ def write_evidence(
 def close_incident(
     connection: Connection, incident_id: str, reason: str, now: datetime, into: str | None = None
 ) -> None:
-    """The incident counts no more; with *into*, because that one took it in."""
+    """
+    The incident counts no more; with *into*, because that one took it in.
+
+    What a verdict of benign was not about does not end under it: *into* is judged again then.
+    """
+    if into is not None and _status(connection, incident_id) is not Status.BENIGN:
+        connection.execute(
+            update(incidents)
+            .where(incidents.c.id == into, incidents.c.status == Status.BENIGN.value)
+            .values(needs_judgement=True)
+        )
     connection.execute(
         update(incidents)
         .where(incidents.c.id == incident_id)
@@ -110,6 +120,12 @@ def close_incident(
             needs_judgement=False,
             updated_at=now,
         )
+    )
+
+
+def _status(connection: Connection, incident_id: str) -> Status:
+    return Status(
+        connection.scalars(select(incidents.c.status).where(incidents.c.id == incident_id)).one()
     )
 
 
@@ -171,12 +187,11 @@ def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
     status = conclusion.incident.status
     if row.status == Status.CLOSED or not status.is_alerted:
         return None
-    if not Status(row.status).is_alerted:
-        return Alert(status.value, conclusion)
-    before = KIND.validate_python(row.judged_kind)
     kind = conclusion.incident.kind
-    change = digest(*sorted(kind.families), kind.severity, len(str(kind.request_count)))
-    return Alert(f"changed-{change[:12]}", conclusion, before)
+    evidence = digest(*sorted(kind.families), kind.severity, len(str(kind.request_count)))[:12]
+    if not Status(row.status).is_alerted:
+        return Alert(f"{status.value}-{evidence}", conclusion)
+    return Alert(f"changed-{evidence}", conclusion, KIND.validate_python(row.judged_kind))
 
 
 def record_conclusions(engine: Engine, judged: Sequence[Judged], now: datetime) -> list[Conclusion]:

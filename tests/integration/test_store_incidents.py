@@ -155,7 +155,7 @@ def test_an_incident_is_alerted_once_per_change(engine):
     find(engine)
     first = prepare_alert(engine, judged())
     assert first is not None
-    assert first.kind == "confirmed"
+    assert first.kind.startswith("confirmed-")
     assert prepare_alert(engine, judged()) == first
     record_conclusion(engine, judged(), NOW)
 
@@ -167,6 +167,56 @@ def test_an_incident_is_alerted_once_per_change(engine):
     assert len(changed.kind) <= 32
     assert changed.before == INCIDENT.kind
     assert prepare_alert(engine, judged()) == changed
+
+
+def test_an_incident_that_was_cleared_and_grows_is_alerted_anew(engine):
+    """What was told before it was cleared is another alert than what is told now."""
+    counted = replace(INCIDENT, findings=(replace(FINDING, is_signature=False),))
+    find(engine, counted)
+    first = prepare_alert(engine, judged())
+    record_conclusion(engine, judged(), NOW)
+    find(engine, replace(counted, activity=louder(10).activity))
+    record_conclusion(engine, judged(verdict=VerdictKind.BENIGN), NOW)
+
+    find(engine, replace(counted, activity=louder(100).activity))
+    again = prepare_alert(engine, judged())
+
+    assert first is not None
+    assert again is not None
+    assert again.kind != first.kind
+    assert len(again.kind) <= 32
+
+
+def test_worse_evidence_than_a_dead_run_has_told_of_is_told(engine):
+    """It alerted and died before the verdict was on record; the same evidence is not told again."""
+    find(engine)
+    told = prepare_alert(engine, judged())
+    find(engine, louder(2))
+    assert told is not None
+    assert prepare_alert(engine, judged()).kind == told.kind
+
+    critical = replace(FINDING, severity=Severity.CRITICAL)
+    find(engine, replace(INCIDENT, severity=Severity.CRITICAL, findings=(critical,)))
+
+    assert prepare_alert(engine, judged()).kind != told.kind
+
+
+@pytest.mark.parametrize("is_other_benign", [True, False])
+def test_what_a_benign_incident_takes_in_is_judged_unless_it_was_benign(engine, is_other_benign):
+    """Late lines join them: an accusation does not end under a verdict that was not about it."""
+    counted = replace(INCIDENT, findings=(replace(FINDING, is_signature=False),))
+    other = replace(counted, id="later")
+    find(engine, counted)
+    find(engine, other)
+    benign = judged(verdict=VerdictKind.BENIGN)
+    record_conclusion(engine, benign, NOW)
+    verdict = benign if is_other_benign else judged()
+    record_conclusion(engine, replace(verdict, suspect=replace(SUSPECT, incident_id="later")), NOW)
+
+    with transaction(engine) as connection:
+        close_incident(connection, "later", "merged", NOW, into=INCIDENT.id)
+
+    assert waits(engine) is not is_other_benign
 
 
 def test_a_benign_verdict_is_recorded_and_not_alerted(engine):

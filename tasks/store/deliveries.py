@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Engine, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select, update
 
 from tasks.model.alerts import Alert, Delivery, DeliveryOutcome, DeliveryState
 from tasks.model.objects import digest
@@ -18,6 +18,11 @@ UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
 FIRST_WAIT = timedelta(hours=1)
 """After two attempts that people may have seen; doubled for each further one."""
 LONGEST_WAIT = timedelta(hours=24)
+INTERRUPTED = DeliveryOutcome(
+    DeliveryState.FAILED,
+    error="The run ended before it was on record whether this was sent.",
+    is_ambiguous=True,
+)
 
 
 class Outbox:
@@ -56,11 +61,13 @@ class Outbox:
         """
         All alerts that are due and that nobody is known to have received, oldest first.
 
-        The attempt is on record before anything is sent.
+        The attempt is on record before anything is sent. One whose outcome is not on record was
+        cut short: people may have seen it.
         """
         oldest_first = (deliveries.c.created_at, deliveries.c.id)
         due = or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now)
         with transaction(self._engine) as connection:
+            self._settle_interrupted(connection, now)
             rows = connection.execute(
                 select(deliveries)
                 .where(*self._undelivered(), due)
@@ -94,17 +101,15 @@ class Outbox:
         back for longer and longer: a channel that takes messages and confirms none is not flooded.
         """
         with transaction(self._engine) as connection:
-            for chunk in chunks(delivery_ids):
-                rows = connection.execute(
-                    select(deliveries.c.id, deliveries.c.unconfirmed)
-                    .where(deliveries.c.id.in_(chunk), deliveries.c.state != DeliveryState.SENT)
-                    .with_for_update()
-                ).all()
-                by_count = groupby(sorted(rows, key=_count), key=_count)
-                for count, same in by_count:
-                    these = deliveries.c.id.in_([row.id for row in same])
-                    values = _columns(outcome, count, now)
-                    connection.execute(update(deliveries).where(these).values(values))
+            _record(connection, delivery_ids, outcome, now)
+
+    def _settle_interrupted(self, connection: Connection, now: datetime) -> None:
+        interrupted = select(deliveries.c.id).where(
+            *self._undelivered(),
+            deliveries.c.state == DeliveryState.PENDING.value,
+            deliveries.c.attempts > 0,
+        )
+        _record(connection, connection.scalars(interrupted).all(), INTERRUPTED, now)
 
     def _undelivered(self) -> tuple[ColumnElement[bool], ...]:
         return (
@@ -114,10 +119,24 @@ class Outbox:
         )
 
 
+def _record(
+    connection: Connection, delivery_ids: Sequence[str], outcome: DeliveryOutcome, now: datetime
+) -> None:
+    for chunk in chunks(delivery_ids):
+        rows = connection.execute(
+            select(deliveries.c.id, deliveries.c.unconfirmed)
+            .where(deliveries.c.id.in_(chunk), deliveries.c.state != DeliveryState.SENT)
+            .with_for_update()
+        ).all()
+        by_count = groupby(sorted(rows, key=_count), key=_count)
+        for count, same in by_count:
+            these = deliveries.c.id.in_([row.id for row in same])
+            values = _columns(outcome, count, now)
+            connection.execute(update(deliveries).where(these).values(values))
+
+
 def _delivery(row: Row[Any]) -> Delivery:
-    state = DeliveryState(row.state)
-    # pending after an attempt: the process died before it could say what came of it
-    is_repeat = row.unconfirmed > 0 or (state is DeliveryState.PENDING and row.attempts > 0)
+    state, is_repeat = DeliveryState(row.state), row.unconfirmed > 0
     return Delivery(row.id, ALERT.validate_python(row.alert), state, row.attempts, is_repeat)
 
 

@@ -47,7 +47,19 @@ def test_every_attempt_is_on_record_before_it_is_made(outbox):
     """A run that died while it sent shows in the number of attempts."""
     add(outbox, "192.0.2.1")
 
-    assert [d.attempts for n in range(3) for d in outbox.begin_attempt(NOW)] == [0, 1, 2]
+    assert [d.attempts for n in range(2) for d in outbox.begin_attempt(NOW)] == [0, 1]
+
+
+def test_runs_that_die_while_they_send_are_no_storm(outbox):
+    """One repeat that says so, and then longer and longer waits."""
+    add(outbox, "192.0.2.1")
+    runs = [NOW + n * timedelta(minutes=5) for n in range(48)]
+
+    sent = {at - NOW: d.is_repeat for at in runs for d in outbox.begin_attempt(at)}
+
+    minutes = {int(at.total_seconds()) // 60: is_repeat for at, is_repeat in sent.items()}
+    assert minutes == {0: False, 5: True, 70: True, 195: True}
+    assert outbox.held_back(runs[-1]) != []
 
 
 def test_what_is_sent_stays_sent(outbox):

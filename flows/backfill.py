@@ -98,6 +98,10 @@ def backfill_logs(
         "pattern": location.pattern,
         "start": event_range.start.isoformat(),
         "end": event_range.end.isoformat(),
+        **{
+            f"threshold of {rule}": other.model_dump_json(exclude_none=True)
+            for rule, other in sorted(thresholds.items())
+        },
     }
     tale = Tale()
     with recorded_run(RunKind.BACKFILL, name, location, asked) as run:

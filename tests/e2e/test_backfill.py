@@ -13,6 +13,7 @@ from flows import backfill as backfill_module
 from flows import counting
 from flows.backfill import backfill_logs
 from flows.command import outcome_of
+from tasks.detect.rules import Override
 from tasks.model.errors import ConfigurationError, PermanentError
 from tests import scans
 from tests.conftest import ROOT
@@ -120,12 +121,13 @@ def test_only_events_from_start_and_before_end_count(database, tmp_path):
     ("other", "sentence"),
     [
         ({"end": START}, r"'last-year' is already the name of a backfill with .*repeat exactly"),
+        ({"thresholds": {"http-request-volume": Override(threshold=9)}}, "repeat exactly these"),
         ({"end": START - 2 * DAY}, "is empty: end must be later"),
         ({"name": "live"}, "'live' is the namespace of scheduled scans: choose another name"),
     ],
 )
 def test_a_name_stands_for_one_question(database, logs, other, sentence):
-    """Another range under the same name, an empty range and the name of scans are refused."""
+    """Another range or threshold under the same name, an empty range and the name of scans are refused."""
     backfill(logs)
 
     with pytest.raises(ConfigurationError, match=sentence):

@@ -64,11 +64,6 @@ class FoundFile:
         """Equal for files that rotation may have made of one."""
         return family_of(self.object_key)
 
-    def is_as_seen(self, stream: FileStream) -> bool:
-        """Whether nothing happened to it since the stream was last seen, but a rename."""
-        now = (self.inode, self.size_bytes, self.modified_ns)
-        return now == (stream.inode, stream.size_bytes, stream.modified_ns)
-
     def is_still_growing(self) -> bool:
         """Whether it changed since it was listed."""
         status = os.stat(self.path)  # noqa: PTH116 -- the path may not be UTF-8

@@ -16,6 +16,7 @@ from tasks.collect.pattern import Pattern
 from tasks.collect.source import Ledger, recall
 from tasks.model.errors import ConfigurationError, MiddlewatchError, ObjectError, TransientError
 from tasks.model.objects import LogObject, Plan
+from tasks.model.text import make_visible
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -118,7 +119,7 @@ class Bucket:
             raise self._not_readable(key, error) from None
         body = answer["Body"]
         try:
-            yield cast("BinaryIO", _Body(body, f"{self.uri}/{key}"))
+            yield cast("BinaryIO", _Body(body, self._name(key)))
         finally:
             body.close()
 
@@ -158,9 +159,12 @@ class Bucket:
             what = f"AWS says {code}; check the source, the region and the AWS configuration"
         return ConfigurationError(f"{self.uri} cannot be listed: {what}.")
 
+    def _name(self, key: str) -> str:
+        """For people; whoever uploads chooses a key, and any character may be in it."""
+        return make_visible(f"{self.uri}/{key}")
+
     def _not_readable(self, key: str, error: Exception) -> MiddlewatchError:
-        code = _code_of(error)
-        name = f"{self.uri}/{key}"
+        code, name = _code_of(error), self._name(key)
         if code in _OBJECT_CODES:
             return ObjectError(f"{name} {_OBJECT_CODES[code]}.")
         if _is_transient(error, code) or isinstance(error, exceptions.EndpointConnectionError):

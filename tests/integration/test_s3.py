@@ -4,6 +4,7 @@ import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
@@ -251,3 +252,16 @@ def test_refused_objects(status, code, sentence, monkeypatch):
         result, _ = read(open_source(Location("s3://bucket/logs")), log_object)
 
     assert sentence in (result.error or "")
+
+
+def test_a_key_cannot_be_a_control_sequence_in_an_error(monkeypatch):
+    """Prefect shows the error as it is, in states, logs and tracebacks."""
+    with failing_store(200, "", LINE) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        source = open_source(Location("s3://bucket/logs"))
+        (log_object,) = source.plan(MemoryLedger()).to_read
+        hostile = replace(log_object, object_key="logs/a\x1b[31m\nFAKE\u202e.log")
+        with pytest.raises(TransientError) as caught:
+            read(source, hostile)
+
+    assert r"s3://bucket/logs/a\x1b[31m FAKE\u202e.log" in str(caught.value)

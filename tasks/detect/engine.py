@@ -1,22 +1,25 @@
 """
-Counting by columns: regular access lines, a block at a time, a few hundred times a second each.
+Counting by columns: regular access lines, thousands at a time.
 
 What a line counts for is a function of its method, status, request, referrer and user agent, and
-the values of these repeat. So `kernel` numbers the distinct texts of a block, and each is looked
-at once. A text is *clean* when it is proven that no signature hits it: its views are known without
-`decode` (`kernel.reduce_text`), and the patterns, joined into one per field, find nothing in them.
-Lines of clean texts are settled by method and status alone, unless a rule has to look closer. All
-others are judged one by one by TallyBuilder.judge, which remembers nothing and knows everything;
-what it said of the same texts is remembered here.
+most of these come again and again. So `kernel` numbers the distinct texts of a block, and each of
+them is put into a class once: texts that the same signatures hit and the rules' own tests find
+alike. A line is then a few small numbers (classes, method, status), and lines with the same ones
+have the same outcome, which is found out once, by TallyBuilder.judge.
 
-Everything that is refused, in lines or in rules, goes the exact way line by line, which defines
-the result. tests/property/test_engine.py holds the one against the other.
+Nearly all texts are *clean*: it is proven that no signature hits them. Their views are known
+without `decode` (`kernel.reduce_text`), and the patterns of all signatures, joined into one per
+field, find nothing in them. Only the others are looked at signature by signature.
+
+What is refused, a line or a text, goes the exact way line by line, which defines the result.
+tests/property/test_engine.py holds the one against the other.
 """
 
 import re
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -28,15 +31,17 @@ import numpy.typing as npt
 import polars as pl
 import re2
 
+from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.parser import parse_line
+from tasks.collect.formats.fields import read_text
+from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.judged import Judged, hash_value
-from tasks.detect.packed import COUNTER_BITS, IP_BITS, MINUTE_BITS, PackedCounts, Words, pack
-from tasks.detect.rules import Rule, RuleSet
+from tasks.detect.judged import Judged, hash_value, lowest
+from tasks.detect.packed import COUNTER_BITS, IP_BITS, PackedCounts, Words, pack
+from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.selections import Clause, Test
 from tasks.model.errors import PermanentError
-from tasks.model.events import Event, EventCategory, Unparsed
+from tasks.model.events import Event, EventCategory
 
 if TYPE_CHECKING:
     from tasks.detect.tally import TallyBuilder
@@ -46,33 +51,39 @@ Rows = npt.NDArray[np.int32]
 Lines = npt.NDArray[np.int32]
 Line = npt.NDArray[np.int32]
 Text = npt.NDArray[np.uint8]
+Ends = npt.NDArray[np.int64]
 
-_TEXT_COLUMNS: Final = (
-    "url_original",
-    "url_path",
-    "url_query",
-    "http_request_referrer",
-    "user_agent_original",
-)
 _OF_STATUS_LINE: Final = frozenset(("category", "http_request_method", "http_response_status_code"))
 _ABSENT: Final = frozenset(("event_action", "event_outcome", "is_invalid_user", "url_domain"))
 """What no regular line has."""
-_KNOWN_FIELDS: Final = _OF_STATUS_LINE | _ABSENT | set(_TEXT_COLUMNS)
-
+_TESTED: Final = frozenset(("url_path", "http_request_referrer", "user_agent_original"))
+"""Texts that rules may ask for by themselves."""
+_VALUES: Final = frozenset(("url_path", "url_original"))
+"""What may be the value of a value_count rule."""
+_SIGNED: Final = frozenset(
+    ("url_original", "url_path", "url_query", "http_request_referrer", "user_agent_original")
+)
+"""What signatures may look at; and at user names, which the kernel refuses then."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
 _COLD_BYTES: Final = 4 * 1024**2
 """Less than that is counted sooner than the kernel is loaded."""
-_TEXT_SLOTS: Final = 1 << 19
-_ARENA_BYTES: Final = 24 * 1024**2
+_REQUEST_SLOTS: Final = 1 << 19
+_PATH_SLOTS: Final = 1 << 18
+_OTHER_SLOTS: Final = 1 << 17
+_MEAN_BYTES: Final = 96
+"""Of the arena of a text, and of all texts together in a full table."""
 _COUNT_SLOTS: Final = 1 << 17
+_OUTCOME_SLOTS: Final = 1 << 16
+_MAX_OUTCOMES: Final = 1 << 15
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
-_MAX_FACTS: Final = 24
 _MAX_COUNTERS: Final = 1 << COUNTER_BITS
 _MAX_IPS: Final = 1 << (IP_BITS - 1)
-_OUTCOME_SLOTS: Final = 1 << 17
-_MAX_OUTCOMES: Final = 1 << 17
+_SHORT: Final = 2000
+"""Lines up to that are kept as they are."""
+_MAX_FACTS: Final = 12
+_KEPT_ROWS: Final = 100_000
 _GROUP: Final = 64
 _PATTERN_BYTES: Final = 16 * 1024**2
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
@@ -81,8 +92,10 @@ _COUNTED = re.compile(
 )
 """Escapes and classes are passed over: what looks like a count there is none."""
 _EXACT_COUNT: Final = 3
+_CLASSES_SHIFT: Final = 28
+"""Of a key, what is above that is zero where all texts are clean."""
 _OPEN: Final = -2
-"""In the table of counters by method and status: a rule looks closer."""
+"""In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
 
 _CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
@@ -98,15 +111,10 @@ def open_engine(rules: RuleSet, builder: "TallyBuilder") -> "Engine | None":
 def load_kernel() -> Any:  # noqa: ANN401 -- a module, or None
     """The compiled kernel, or None on a platform that has no compiler or nowhere to keep code."""
     try:
-        from tasks.detect import kernel  # noqa: PLC0415
+        from tasks.detect import kernel
     except (ImportError, OSError, RuntimeError):
         return None
     return kernel
-
-
-def _is_within_reach(rules: RuleSet) -> bool:
-    fields = {name for s in rules.signatures for name in s.fields if name != "user_name"}
-    return fields | _fields_of(rules.rules) <= _KNOWN_FIELDS
 
 
 class Engine:
@@ -132,10 +140,10 @@ class Engine:
             self._columns = _Columns(self._rules, self._builder, load_kernel())
         return self._columns.count_block(extent, block, lines_before, since, until)
 
-    def flush_samples(self) -> None:
-        """All samples are with the builder."""
+    def flush(self) -> None:
+        """All samples and values are with the builder."""
         if self._columns is not None:
-            self._columns.flush_samples()
+            self._columns.flush()
 
     def drop(self, extent: int) -> None:
         """No line of this extent is counted."""
@@ -152,7 +160,7 @@ class Engine:
 
 
 class _Outcomes:
-    """What lines can count for, numbered; the same counters with other values are another."""
+    """What lines can count for, numbered."""
 
     def __init__(self) -> None:
         self.judged: list[Judged] = []
@@ -168,7 +176,9 @@ class _Outcomes:
     def is_full(self) -> bool:
         return 2 * len(self.judged) > _MAX_OUTCOMES
 
-    def number(self, judged: "Judged") -> int:
+    def number(self, judged: Judged) -> int:
+        """The number of lines that count like that, whatever their values are."""
+        judged = replace(judged, values=tuple((counter, None) for counter, _ in judged.values))
         found = self._numbers.get(judged)
         if found is not None:
             return found
@@ -204,14 +214,9 @@ class _Columns:
     def __init__(self, rules: RuleSet, builder: "TallyBuilder", kernel: Any) -> None:  # noqa: ANN401
         self._k = kernel
         self._builder = builder
-        self._prover = prover_of(rules)
+        self._classifier = _Classifier(rules, kernel)
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
-        looks = _fields_of(rules.rules)
-        self._sees_referrer = "http_request_referrer" in looks
-        self._sees_agent = "user_agent_original" in looks
-        of_texts = _fields_of(self._rules_without_hits) & set(_TEXT_COLUMNS)
-        self._path_tests = _path_tests(self._rules_without_hits)
-        self._sees_path_only = of_texts <= {"url_path"} and len(self._path_tests) <= _MAX_FACTS
+        self._fields = {r.counter: r.field for r in rules.rules}
         self._accepts_users = not any("user_name" in s.fields for s in rules.signatures)
         self._seed = np.uint64(secrets.randbits(64))
 
@@ -220,25 +225,25 @@ class _Columns:
         self._ip_slots = np.full(1 << 16, -1, np.int32)
         self._ip_keys = np.zeros((1 << 15, 2), np.uint64)
         self._ip_names: list[str] = []
-        self._text_slots = np.zeros(_TEXT_SLOTS, np.uint64)
-        self._texts = np.zeros((_TEXT_SLOTS // 2, 4), np.int32)
-        self._text_methods = np.zeros(_TEXT_SLOTS // 2, np.int32)
-        self._text_paths = np.zeros(_TEXT_SLOTS // 2, np.int32)
-        self._path_facts = np.full(_TEXT_SLOTS // 2, -1, np.int32)
-        self._path_hashes: dict[int, int] = {}
-        self._arena = np.zeros(_ARENA_BYTES + kernel.PADDING, np.uint8)
+        self._requests = _make_texts(kernel, _REQUEST_SLOTS)
+        self._paths = _make_texts(kernel, _PATH_SLOTS)
+        self._others = _make_texts(kernel, _OTHER_SLOTS)
         self._methods = np.zeros(_MAX_METHODS, np.uint64)
         self._method_count = np.zeros(1, np.int64)
+        self._value_hashes: dict[tuple[str, int], int] = {}
+
         self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
         self._outcomes = _Outcomes()
         self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
         self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
         self._known_keys = 0
+
         self._keys = np.zeros(_COUNT_SLOTS, np.uint64)
         self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
         self._used = np.zeros(1, np.int64)
         self._packed = PackedCounts()
-        self._samples: dict[int, list[tuple[Any, ...]]] = {}
+        self._samples: list[tuple[Any, ...]] = []
+        self._values: dict[tuple[int, int, int, str], set[int]] = defaultdict(set)
         self._buffer = np.empty(0, np.uint8)
 
     def count_block(
@@ -256,52 +261,55 @@ class _Columns:
         state[k.S_POSITION], state[k.S_COUNT], state[k.S_MINUTE] = 0, 0, -1
         state[k.S_FIRST], state[k.S_LAST] = NEVER, -1
         irregular: list[tuple[int, bytes]] = []
-        while True:
+        while state[k.S_POSITION] < len(block):
             state[k.S_LINES] = state[k.S_REFUSED] = 0
             self._make_room()
-            first_text = int(state[k.S_TEXTS])
+            first_request, first_path = int(self._requests.size[0]), int(self._paths.size[0])
+            first_other = int(self._others.size[0])
             k.scan_lines(
                 data, len(block), since, until, self._accepts_users, self._seed, state,
-                lines, hashes, refused, self._ip_slots, self._ip_keys,
-                self._text_slots, self._texts, self._arena,
+                lines, hashes, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
             )  # fmt: skip
             found = refused[: state[k.S_REFUSED]].tolist()
             irregular += ((lines_before + n, block[start:stop]) for start, stop, n in found)
-            self._prove(first_text)
+            self._prove(first_request, first_path, first_other)
             rows = int(state[k.S_LINES])
             self._count(block, lines[:rows], hashes[:rows], lines_before)
-            if state[k.S_POSITION] >= len(block):
-                break
-        irregular.sort()
         return BlockCount(
             int(state[k.S_COUNT]), irregular, int(state[k.S_FIRST]), int(state[k.S_LAST])
         )
 
-    def _load(self, block: bytes) -> Any:  # noqa: ANN401
+    def _load(self, block: bytes) -> Text:
         size = len(block) + self._k.PADDING
         if self._buffer.size < size:
             self._buffer = np.zeros(size, np.uint8)
         self._buffer[: len(block)] = np.frombuffer(block, np.uint8)
         return self._buffer
 
+    # tables
+
     def _make_room(self) -> None:
-        """Tables that are half full grow, or begin again."""
+        """Tables that are nearly full grow, or begin again."""
         k, state = self._k, self._state
-        if (
-            4 * state[k.S_TEXTS] > self._text_slots.size
-            or 2 * state[k.S_ARENA] > self._arena.size
-            or self._outcomes.is_full
-        ):
-            self._text_slots.fill(0)
-            state[k.S_TEXTS] = state[k.S_ARENA] = 0
+        must_forget = self._outcomes.is_full or self._classifier.is_full
+        if must_forget or _is_nearly_full(self._others):
+            _empty(self._others)
+        if must_forget or _is_nearly_full(self._paths):
+            _empty(self._paths)
+            _empty(self._requests)
+            self._value_hashes.clear()
+        if _is_nearly_full(self._requests):
+            _empty(self._requests)
+            self._value_hashes = {k: v for k, v in self._value_hashes.items() if k[0] == "url_path"}
+        if must_forget:
+            self._classifier.forget()
+            self._outcomes.forget()
+            self._known.fill(_UNKNOWN)
             self._key_outcomes.fill(-1)
             self._known_keys = 0
-            self._known.fill(_UNKNOWN)
-            self._path_facts.fill(-1)
-            self._path_hashes.clear()
-            self._outcomes.forget()
         ips = int(state[k.S_IPS])
         if ips > _MAX_IPS:
+            self.flush()
             self._drain()
             self._builder.add_counts(self._packed.pop_table(self._names(), self._outcomes.counters))
             self._ip_slots.fill(-1)
@@ -309,42 +317,77 @@ class _Columns:
             state[k.S_IPS] = 0
         elif 4 * ips > self._ip_slots.size:
             self._ip_slots = np.full(4 * self._ip_slots.size, -1, np.int32)
-            self._ip_keys = np.concatenate(
-                [
-                    self._ip_keys,
-                    np.zeros((self._ip_slots.size // 2 - len(self._ip_keys), 2), np.uint64),
-                ]
-            )
+            more = np.zeros((self._ip_slots.size // 2 - len(self._ip_keys), 2), np.uint64)
+            self._ip_keys = np.concatenate([self._ip_keys, more])
             k.regrow_ips(self._ip_slots, self._ip_keys, ips)
 
     # texts
 
-    def _prove(self, first: int) -> None:
-        """Every new text is clean or dirty."""
+    def _prove(self, first_request: int, first_path: int, first_other: int) -> None:
+        """Every new text has a class."""
         k = self._k
-        count = int(self._state[k.S_TEXTS])
-        if count == first:
-            return
-        texts = self._texts
-        size = int(self._state[k.S_ARENA] - texts[first, 0])
-        room = 2 * size + 2 * (count - first) + 2 * k.MAX_TEXT + 64
-        buffers = [np.empty(room, np.uint8) for _ in _TEXT_COLUMNS]
-        ends = np.zeros((count - first, len(_TEXT_COLUMNS)), np.int64)
-        k.reduce_texts(
-            first, count, self._seed, self._state, self._text_slots,
-            texts, self._arena, self._methods, self._method_count,
-            *buffers, ends, self._text_methods, self._text_paths,
-        )  # fmt: skip
-        states = texts[first:count, 3]
-        states[states == k.NEW] = k.CLEAN
-        for column, name in enumerate(_TEXT_COLUMNS):
-            dirty = self._prover.find(name, buffers[column], ends[:, column])
-            if dirty:
-                states[dirty] = k.DIRTY
+        requests, paths, others = self._requests, self._paths, self._others
+        prover, records = self._classifier.prover, requests.records
+        count = int(requests.size[0])
+        if count > first_request:
+            size = _room(requests, first_request, k)
+            original, query = np.empty(size, np.uint8), np.empty(size, np.uint8)
+            ends = np.zeros((count - first_request, 2), np.int64)
+            reduced = k.reduce_requests(
+                first_request, self._seed, requests, paths, self._methods, self._method_count,
+                original, query, ends,
+            )  # fmt: skip
+            records[reduced:count, k.CLASS] = k.UNIQUE
+            ends = ends[: reduced - first_request]
+            for name, buffer, column in (("url_original", original, 0), ("url_query", query, 1)):
+                dirty = prover.find(name, buffer, ends[:, column])
+                records[[first_request + row for row in dirty], k.CLASS] = k.DIRTY
+        count_paths = int(paths.size[0])
+        if count_paths > first_path:
+            buffer = np.empty(_room(paths, first_path, k), np.uint8)
+            path_ends = np.zeros(count_paths - first_path, np.int64)
+            k.reduce_paths(first_path, paths, buffer, path_ends)
+            dirty = prover.find("url_path", buffer, path_ends)
+            paths.records[[first_path + row for row in dirty], k.CLASS] = k.DIRTY
+        k.spread_dirt(first_request, count, requests, paths)
+        for number in self._dirty(requests, first_request):
+            self._classify_request(number)
+        if others.size[0] > first_other:
+            self._prove_others(first_other)
+
+    def _prove_others(self, first: int) -> None:
+        k, others, prover = self._k, self._others, self._classifier.prover
+        size = _room(others, first, k)
+        referrer, agent = np.empty(size, np.uint8), np.empty(size, np.uint8)
+        ends = np.zeros((int(others.size[0]) - first, 2), np.int64)
+        k.reduce_others(first, others, referrer, agent, ends)
+        for name, buffer, column in (
+            ("http_request_referrer", referrer, 0),
+            ("user_agent_original", agent, 1),
+        ):
+            dirty = prover.find(name, buffer, ends[:, column])
+            others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
+        if self._classifier.asks_others:
+            others.records[first : others.size[0], k.CLASS] = k.DIRTY
+        for number in self._dirty(others, first):
+            text = read_text(_bytes_of(others, number, k))
+            is_referrer = others.records[number, k.KIND] == k.KIND_REFERRER
+            classify = self._classifier.of_referrer if is_referrer else self._classifier.of_agent
+            others.records[number, k.CLASS] = classify(text)
+
+    def _dirty(self, texts: Any, first: int) -> list[int]:  # noqa: ANN401 -- kernel.Texts
+        classes = texts.records[first : texts.size[0], self._k.CLASS]
+        return (first + (classes == self._k.DIRTY).nonzero()[0]).tolist()  # type: ignore[no-any-return]
+
+    def _classify_request(self, number: int) -> None:
+        k, record = self._k, self._requests.records[number]
+        is_plain = record[k.PATH] >= 0
+        request = _bytes_of(self._requests, number, k)
+        record[k.CLASS] = self._classifier.of_request(request, is_plain=is_plain)
 
     # lines
 
-    def _count(self, block: bytes, lines: Lines, hashes: Words, lines_before: int) -> None:  # noqa: ANN401
+    def _count(self, block: bytes, lines: Lines, hashes: Words, lines_before: int) -> None:
         k, rows = self._k, len(lines)
         if not rows:
             return
@@ -364,93 +407,90 @@ class _Columns:
         self._keep_values(lines, outcomes, valued[:others])
         self._keep_samples(block, lines, hashes, outcomes, samples[:found], lines_before)
 
-    def _settle(self, block: bytes, lines: Lines, outcomes: Rows) -> None:  # noqa: ANN401
+    def _settle(self, block: bytes, lines: Lines, outcomes: Rows) -> None:
         """Find the outcome of every line, and learn those that are new."""
         k, rows = self._k, len(lines)
         keys, unsettled = np.empty(rows, np.uint64), np.empty(rows, np.int32)
-        left = k.settle_lines(
-            rows, lines, self._texts, self._text_methods, self._text_paths,
-            self._path_facts, self._sees_path_only, self._sees_referrer, self._sees_agent, self._known,
-            self._outcome_keys, self._key_outcomes, keys, outcomes, unsettled,
-        )  # fmt: skip
+
+        def settle() -> int:
+            return int(
+                k.settle_lines(
+                    rows, lines, self._requests, self._paths, self._others,
+                    self._classifier.no_referrer, self._classifier.no_agent, self._known,
+                    self._outcome_keys, self._key_outcomes, keys, outcomes, unsettled,
+                )
+            )  # fmt: skip
+
+        left = settle()
+        if self._look_at_paths(lines, unsettled[:left], keys):
+            left = settle()
         learnt: dict[int, int] = {}
         for row, key in zip(
             unsettled[:left].tolist(), keys[unsettled[:left]].tolist(), strict=True
         ):
-            key = key or self._look_at_path(lines[row])
-            if key not in learnt:
+            if key not in learnt or not key:
                 learnt[key] = self._learn(block, lines[row], key)
             outcomes[row] = learnt[key]
 
-    def _look_at_path(self, line: Line) -> int:
-        """Learn what the rules ask of the path of a line, and return its key then."""
-        k = self._k
-        request = line[k.REQUEST]
-        path = self._text_paths[request]
-        facts = self._path_facts[path]
-        if facts < 0:
-            text = self._path_of(path)
-            facts = sum(test.accepts(text) << bit for bit, test in enumerate(self._path_tests))
-            self._path_facts[path] = facts
-        return int(k.key_of_facts(facts, self._text_methods[request], line[k.STATUS]))
+    def _look_at_paths(self, lines: Lines, rows: Rows, keys: Words) -> bool:
+        """Ask of the paths of these lines what the rules ask; whether there was a new one."""
+        k, records = self._k, self._paths.records
+        paths = self._requests.records[lines[rows[keys[rows] == 0], k.REQUEST], k.PATH]
+        paths = np.unique(paths[paths >= 0])
+        paths = paths[records[paths, k.FACTS] < 0]
+        texts = (self._path_of(path) for path in paths.tolist())
+        records[paths, k.FACTS] = [self._classifier.facts_of(text) for text in texts]
+        return len(paths) > 0
 
     def _path_of(self, path: int) -> str:
-        start, length = self._texts[path, :2]
-        return self._arena[start : start + length].tobytes().partition(b" ")[2].decode()
+        return _bytes_of(self._paths, path, self._k).decode()
 
     def _learn(self, block: bytes, line: Line, key: int) -> int:
         """The outcome of lines with this *key*, of which *line* is one."""
         k = self._k
         known = int(k.outcome_of(np.uint64(key), self._outcome_keys, self._key_outcomes))
-        if known >= 0:
+        if key and known >= 0:
             return known
-        (event,) = self._parse(block[line[k.START] : line[k.END]])
-        method, status = self._text_methods[line[k.REQUEST]], line[k.STATUS]
-        is_clean = self._is_clean(line)
-        if is_clean and self._known[method, status] == _UNKNOWN:
-            self._known[method, status] = self._decide(event)
-        judged = self._builder.judge(event, may_hit=not is_clean)
-        if is_clean and self._sees_path_only:
-            judged = replace(judged, values=tuple((counter, None) for counter, _ in judged.values))
-        outcome = self._outcomes.number(judged)
-        if 2 * self._known_keys < len(self._outcome_keys):
+        event = _parse(block[line[k.START] : line[k.END]])
+        outcome = self._outcomes.number(self._builder.judge(event))
+        if key and 2 * self._known_keys < len(self._outcome_keys):
             k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
             self._known_keys += 1
+        method, status = self._requests.records[line[k.REQUEST], k.METHOD], line[k.STATUS]
+        if key and not key >> _CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
+            is_decided = all(_is_decided(rule, event) for rule in self._rules_without_hits)
+            self._known[method, status] = outcome if is_decided else _OPEN
         return outcome
-
-    def _is_clean(self, line: Line) -> bool:
-        k = self._k
-        texts = (number for number in line[[k.REQUEST, k.REFERRER, k.AGENT]] if number >= 0)
-        return all(self._texts[number, 3] == k.CLEAN for number in texts)
-
-    @staticmethod
-    def _parse(line: bytes) -> tuple[Event, ...]:
-        parsed = parse_line(line, _CLOCK)
-        if isinstance(parsed, Unparsed):
-            raise AssertionError(f"the kernel took a line that is not regular: {line!r}")
-        return parsed
-
-    def _decide(self, event: Event) -> int:
-        """The outcome of clean texts with this method and status, if no rule looks closer."""
-        if not all(_is_decided(rule, event) for rule in self._rules_without_hits):
-            return _OPEN
-        return self._outcomes.number(self._builder.judge(event, may_hit=False))
 
     # results
 
     def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
-        k, names, extent = self._k, self._names(), self._extent
+        k, extent = self._k, self._extent
         places = lines[rows][:, [k.IP, k.MINUTE, k.REQUEST]].tolist()
         for (ip, minute, request), outcome in zip(places, outcomes[rows].tolist(), strict=True):
-            for counter, value in self._outcomes.judged[outcome].values:
-                value = self._hash_path(request) if value is None else value
-                self._builder.add_value((extent, names[ip], minute, counter), value)
+            for counter, _ in self._outcomes.judged[outcome].values:
+                value = self._hash_value(self._fields[counter] or "", request)
+                values = self._values[extent, ip, minute, counter]
+                values.add(value)
+                if len(values) >= 4 * MAX_DISTINCT_VALUES:
+                    self._values[extent, ip, minute, counter] = lowest(values)
+        if len(self._values) > _KEPT_ROWS:
+            self.flush()
 
-    def _hash_path(self, request: int) -> int:
-        path = int(self._text_paths[request])
-        found = self._path_hashes.get(path)
+    def _hash_value(self, field: str, request: int) -> int:
+        """The hash of the path or the target of a request, remembered."""
+        k = self._k
+        path = int(self._requests.records[request, k.PATH])
+        is_path = field == "url_path" and path >= 0
+        key = (field, path) if is_path else ("", request if field == "url_original" else ~request)
+        found = self._value_hashes.get(key)
         if found is None:
-            found = self._path_hashes[path] = hash_value(self._path_of(path))
+            if is_path:
+                text: str | None = self._path_of(path)
+            else:
+                _, text = split_request(_bytes_of(self._requests, request, k))
+                text = split_target(text)[0] if field == "url_path" else text
+            found = self._value_hashes[key] = hash_value(text or "")
         return found
 
     def _keep_samples(
@@ -460,34 +500,36 @@ class _Columns:
         hashes: Words,
         outcomes: Rows,
         rows: Rows,
-        lines_before: int,  # noqa: ANN401
+        lines_before: int,
     ) -> None:
         if 8 * len(rows) > len(lines):
             rows = self._lowest(lines, hashes, outcomes, rows)
-        k, names = self._k, self._names()
-        kept = self._samples.setdefault(self._extent, [])
+        k, names, extent = self._k, self._names(), self._extent
         chosen = lines[rows][:, [k.START, k.END, k.IP, k.MINUTE, k.NUMBER]].tolist()
         counters, counters_of = self._outcomes.counters, self._outcomes.counters_of
         for (start, end, ip, minute, number), line_hash, counter in zip(
             chosen, hashes[rows].tolist(), counters_of[outcomes[rows]].tolist(), strict=True
         ):
-            line = block[start:end]
-            text = (
-                line.decode("ascii") if len(line) <= 2000 and line.isascii() else self._text(line)
+            text = self._text_of(block[start:end])
+            place = (extent, names[ip], minute)
+            self._samples.append(
+                (*place, line_hash, lines_before + number, text, counters[counter])
             )
-            kept.append(
-                (names[ip], minute, line_hash, lines_before + number, text, counters[counter])
-            )
+        if len(self._samples) > _KEPT_ROWS:
+            self.flush()
 
-    def _text(self, line: bytes) -> str:
-        (event,) = self._parse(line)
+    def _text_of(self, line: bytes) -> str:
+        if len(line) <= _SHORT and line.isascii():
+            return line.decode("ascii")
+        event = _parse(line)
         return self._builder.sample_text(event, line, self._builder.judge(event))
 
-    def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Any:  # noqa: ANN401
+    def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Rows:
         """Those *rows* that can be kept at all: the lowest hashes per IP, minute and counters."""
         k = self._k
-        place = (lines[rows, k.IP].astype(np.int64) << 27 | lines[rows, k.MINUTE]) << 13
-        place |= self._outcomes.counters_of[outcomes[rows]]
+        place = pack(
+            lines[rows, k.IP], lines[rows, k.MINUTE], self._outcomes.counters_of[outcomes[rows]]
+        )
         order = np.lexsort((lines[rows, k.NUMBER], hashes[rows], place))
         rows, place = rows[order], place[order]
         is_same = (place[1:] == place[:-1]) & (hashes[rows][1:] == hashes[rows][:-1])
@@ -507,14 +549,21 @@ class _Columns:
     def drop(self, extent: int) -> None:
         self._drain()
         self._packed.drop(extent)
-        self._samples.pop(extent, None)
+        self.flush()
 
-    def flush_samples(self) -> None:
-        for extent, rows in self._samples.items():
-            self._builder.add_samples((extent, *row) for row in rows)
+    def flush(self) -> None:
+        names = self._names()
+        self._builder.add_values(
+            (extent, names[ip], minute, counter, value)
+            for (extent, ip, minute, counter), values in self._values.items()
+            for value in values
+        )
+        self._builder.add_samples(self._samples)
+        self._values.clear()
         self._samples.clear()
 
     def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
+        """All counts with those in *counts*; none is left here."""
         self._drain()
         ips, ip_numbers = _number(self._names(), counts["source_ip"])
         texts = self._outcomes.counters
@@ -533,6 +582,43 @@ class _Columns:
         return names
 
 
+def _parse(line: bytes) -> Event:
+    parsed = parse_access(line, _CLOCK)
+    if not isinstance(parsed, tuple):
+        raise AssertionError(f"the kernel took a line that is not regular: {line!r}")  # noqa: TRY004
+    return parsed[0]
+
+
+def _make_texts(kernel: Any, slots: int) -> Any:  # noqa: ANN401 -- kernel.Texts
+    return kernel.Texts(
+        slots=np.zeros(slots, np.uint64),
+        records=np.zeros((slots // 2, kernel.TEXT_COLUMNS), np.int32),
+        arena=np.zeros(slots // 2 * _MEAN_BYTES + 8 * kernel.MAX_LINE, np.uint8),
+        size=np.zeros(2, np.int64),
+    )
+
+
+def _is_nearly_full(texts: Any) -> bool:  # noqa: ANN401 -- kernel.Texts
+    count, size = texts.size.tolist()
+    return bool(5 * count > 2 * len(texts.slots) or 8 * size > 7 * len(texts.arena))
+
+
+def _empty(texts: Any) -> None:  # noqa: ANN401 -- kernel.Texts
+    texts.slots.fill(0)
+    texts.size.fill(0)
+
+
+def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel.Texts
+    """Bytes that the views of the texts from *first* on can have."""
+    count, size = texts.size.tolist()
+    return int(2 * (size - texts.records[first, kernel.OFFSET]) + 2 * (count - first) + 64)
+
+
+def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts
+    start, length = texts.records[number, : kernel.KIND].tolist()
+    return texts.arena[start : start + length].tobytes()  # type: ignore[no-any-return]
+
+
 def _name_of(high: int, low: int) -> str:
     if high == 0 and low >> 32 == 0xFFFF:
         return f"{low >> 24 & 255}.{low >> 16 & 255}.{low >> 8 & 255}.{low & 255}"
@@ -546,21 +632,25 @@ def _number(known: Sequence[str], more: pl.Series) -> tuple[list[str], list[int]
     return names, [numbers[name] for name in more]
 
 
-def _path_tests(rules: Sequence[Rule]) -> tuple[Test, ...]:
-    """What *rules* ask of the path of a regular line."""
-    clauses = (c for rule in rules for c in rule.selection.clauses if _can_select(c))
-    return tuple(test for c in clauses for test in c.tests if test.field == "url_path")
+# rules
 
 
-def _fields_of(rules: Sequence[Rule]) -> set[str]:
-    """What *rules* look at in a regular line: nothing, if they are about other lines."""
-    fields = set()
-    for rule in rules:
-        clauses = [c for c in rule.selection.clauses if _can_select(c)]
-        fields |= {test.field for clause in clauses for test in clause.tests}
-        if clauses and rule.field is not None:
-            fields.add(rule.field)
-    return fields
+def _is_within_reach(rules: RuleSet) -> bool:
+    """Whether what *rules* look at in a regular line is what the engine looks at."""
+    selecting = [r for r in rules.rules if any(_can_select(c) for c in r.selection.clauses)]
+    values = {rule.field for rule in selecting if rule.type == "value_count"}
+    signed = {name for s in rules.signatures for name in s.fields if name != "user_name"}
+    tested = {test.field for test in _tests(rules)}
+    known = _OF_STATUS_LINE | _ABSENT | _TESTED
+    paths = len(_tests(rules, "url_path"))
+    return all((tested <= known, values <= _VALUES, signed <= _SIGNED, paths <= _MAX_FACTS))
+
+
+def _tests(rules: RuleSet, field: str | None = None) -> tuple[Test, ...]:
+    """What *rules* ask of regular lines, or of one field of them."""
+    clauses = (c for rule in rules.rules for c in rule.selection.clauses if _can_select(c))
+    tests = (t for c in clauses for t in c.tests if field is None or t.field == field)
+    return tuple(dict.fromkeys(tests))
 
 
 def _can_select(clause: Clause) -> bool:
@@ -578,6 +668,92 @@ def _is_decided(rule: Rule, event: Event) -> bool:
                 return True
             is_open = True
     return not is_open
+
+
+# classes of texts
+
+
+_Matcher = Callable[[str], tuple[int, ...]]
+
+
+class _Classifier:
+    """Puts texts that no outcome can tell apart into one class."""
+
+    def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
+        self._k = kernel
+        self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
+        self._path_tests = _tests(rules, "url_path")
+        self._referrer_tests = _tests(rules, "http_request_referrer")
+        self._agent_tests = _tests(rules, "user_agent_original")
+        self.asks_others = bool(self._referrer_tests or self._agent_tests)
+        self.prover = prover_of(rules)
+        self.forget()
+
+    def forget(self) -> None:
+        """Classes are numbered anew."""
+        self._requests: dict[Hashable, int] = {}
+        self._others: dict[Hashable, int] = {}
+        clean_request: Hashable = ()
+        clean_other = ((), 0)
+        self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
+        self.no_referrer = self.of_referrer(None)
+        self.no_agent = self.of_agent(None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether many more texts will have no class."""
+        k = self._k
+        is_full: bool = len(self._requests) > k.MAX_REQUEST_CLASS
+        return is_full or len(self._others) > int(k.MAX_OTHER_CLASS)
+
+    def of_request(self, request: bytes, *, is_plain: bool) -> int:
+        """
+        The class of a request.
+
+        Args:
+            request: As it is in the log.
+            is_plain: The kernel knows its method and its path.
+        """
+        method, target = split_request(request)
+        path, query = split_target(target)
+        hits = {
+            *self._match("url_original", target),
+            *self._match("url_path", path),
+            *self._match("url_query", query),
+        }
+        key: Hashable = tuple(sorted(hits))
+        if not is_plain:
+            key = (key, method, target is None, self.facts_of(path))
+        return self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+
+    def of_referrer(self, text: str | None) -> int:
+        """The class of a referrer."""
+        key = (self._match("http_request_referrer", text), _ask(self._referrer_tests, text))
+        return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
+
+    def of_agent(self, text: str | None) -> int:
+        """The class of a user agent."""
+        key = (self._match("user_agent_original", text), _ask(self._agent_tests, text))
+        return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
+
+    def facts_of(self, path: str | None) -> int:
+        """What the rules ask of a path, a bit for each answer."""
+        return _ask(self._path_tests, path)
+
+    def _match(self, field: str, text: str | None) -> tuple[int, ...]:
+        match = self._matchers.get(field)
+        return match(text) if match and text else ()
+
+    def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
+        if key not in classes:
+            if len(classes) > most:
+                return int(self._k.UNIQUE)
+            classes[key] = len(classes)
+        return classes[key]
+
+
+def _ask(tests: Sequence[Test], text: str | None) -> int:
+    return sum(test.accepts(text) << bit for bit, test in enumerate(tests))
 
 
 # proving that no signature hits
@@ -598,7 +774,7 @@ class Prover:
     """
 
     def __init__(self, rules: RuleSet) -> None:
-        self._patterns = {name: self._compile(rules, name) for name in _TEXT_COLUMNS}
+        self._patterns = {name: self._compile(rules, name) for name in sorted(_SIGNED)}
 
     @staticmethod
     def _compile(rules: RuleSet, name: str) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
@@ -616,7 +792,7 @@ class Prover:
 
     def find(self, name: str, buffer: Any, ends: Any) -> list[int]:  # noqa: ANN401
         """The positions of the texts of field *name* that a signature may hit."""
-        pattern, size = self._patterns[name], int(ends[-1])
+        pattern, size = self._patterns[name], int(ends[-1]) if len(ends) else 0
         if pattern is None or not size:
             return []
         text = buffer[:size].tobytes()

@@ -5,6 +5,8 @@ from hashlib import blake2b
 
 import xxhash
 
+from tasks.detect.rules import MAX_DISTINCT_VALUES
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
@@ -27,6 +29,11 @@ class Judged:
     """Counter and hash of each value of value_count rules; None for the hash of the path."""
     is_hit: bool
     """Whether a signature hits it."""
+
+
+def lowest(hashes: set[int]) -> set[int]:
+    """As many of the lowest as are kept of a minute's values."""
+    return set(sorted(hashes)[:MAX_DISTINCT_VALUES])
 
 
 def hash_value(value: str) -> int:

@@ -6,13 +6,15 @@ disk. They only ever refuse: a line or a text of which they are not sure is hand
 Python path, which defines what is counted. What they accept they read as it does:
 
 - `scan_lines` takes the regular lines of `formats.access`, and numbers addresses and texts;
-- `reduce_texts` undoes simple encodings as `decode.view` does;
-- `settle_lines` counts the lines whose texts no signature hits.
+- `reduce_requests`, `reduce_paths` and `reduce_others` undo simple encodings as `decode.view` does;
+- `settle_lines`, `count_lines` and `choose_lines` count lines by the classes of their texts.
 
 Integers are np.uint64 throughout where they are hashes: Numba turns uint64 with int64 into floats.
+All of it is one file, because Numba recompiles what it keeps when the file changes that it is in,
+not when another one does.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -26,21 +28,33 @@ MAX_TEXT = 1024
 """Longer lines and texts are refused."""
 
 # columns of a scanned line
-START, END, IP, MINUTE, STATUS, REQUEST, REFERRER, AGENT, NUMBER, TARGET_END = range(10)
+START, END, IP, MINUTE, STATUS, REQUEST, REFERRER, AGENT, NUMBER = range(9)
 LINE_COLUMNS = 10
 NO_STATUS = 1000
 
-# what is known of a text; NEW is decided before lines are settled
-NEW, CLEAN, DIRTY = range(3)
-# kinds of texts; a path has the method before it
-KIND_REQUEST, KIND_REFERRER, KIND_AGENT, KIND_PATH = range(4)
+# columns of a text; the class of a path says only whether signatures may hit it
+OFFSET, LENGTH, KIND, CLASS, METHOD, PATH, FACTS = range(7)
+TEXT_COLUMNS = 8
+# kinds of texts
+KIND_REQUEST, KIND_PATH, KIND_REFERRER, KIND_AGENT = range(4)
+# classes: of texts that no signature hits, and of those of which it is not known yet
+CLEAN, NEW, DIRTY, UNIQUE = 0, -1, -2, -3
+MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS = (1 << 12) - 1, (1 << 10) - 1, 12
 
-# fields of the state that scan_lines carries from call to call
-S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_TEXTS, S_ARENA, S_IPS = range(
-    9
-)
-S_FIRST, S_LAST = 9, 10
-STATE_SIZE = 11
+# what scan_lines carries from call to call
+S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_IPS, S_FIRST, S_LAST = range(9)
+STATE_SIZE = 9
+
+
+class Texts(NamedTuple):
+    """Distinct texts, numbered. Slots hold half of a hash and a number, plus one."""
+
+    slots: Any
+    records: Any
+    arena: Any
+    size: Any
+    """How many there are, and how many bytes of the arena they fill."""
+
 
 _P1 = np.uint64(11400714785074694791)
 _P2 = np.uint64(14029467366897019727)
@@ -381,45 +395,53 @@ def regrow_ips(slots, keys, count):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _number_text(data, start, end, kind, seed, slots, texts, arena, state):
+def _number_text(data, start, end, kind, seed, texts):
     """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
     length = end - start
     h = _hash_text(data, start, length, seed + np.uint64(kind))
     tag = h >> np.uint64(32) << np.uint64(32)
-    mask = np.uint64(slots.size - 1)
+    mask = np.uint64(texts.slots.size - 1)
     slot = h & mask
     number = np.int64(-1)
-    while slots[np.int64(slot)] != _0:
-        entry = slots[np.int64(slot)]
+    while texts.slots[np.int64(slot)] != _0:
+        entry = texts.slots[np.int64(slot)]
         if entry >> np.uint64(32) << np.uint64(32) == tag:
             candidate = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
             if (
-                texts[candidate, 1] == length
-                and texts[candidate, 2] == kind
-                and _is_equal(data, start, arena, np.int64(texts[candidate, 0]), length)
+                texts.records[candidate, LENGTH] == length
+                and texts.records[candidate, KIND] == kind
+                and _is_equal(
+                    data, start, texts.arena, np.int64(texts.records[candidate, OFFSET]), length
+                )
             ):
                 number = candidate
                 break
         slot = (slot + _1) & mask
     if number < 0:
-        number = np.int64(state[S_TEXTS])
-        slots[np.int64(slot)] = tag | np.uint64(number + 1)
-        _keep_text(data, start, length, kind, number, texts, arena, state)
+        number = np.int64(texts.size[0])
+        texts.slots[np.int64(slot)] = tag | np.uint64(number + 1)
+        _keep_text(data, start, length, kind, number, texts)
     return number
 
 
 @njit(cache=True, nogil=True)
-def _keep_text(data, start, length, kind, number, texts, arena, state):
-    texts[number, 1], texts[number, 2], texts[number, 3] = length, kind, NEW
-    state[S_TEXTS] = number + 1
-    if kind == KIND_PATH:  # part of a request that is in the arena
-        texts[number, 0] = start
-        return
-    at = state[S_ARENA]
-    texts[number, 0] = at
+def _keep_text(data, start, length, kind, number, texts):
+    at = texts.size[1]
+    record = texts.records[number]
+    record[OFFSET], record[LENGTH], record[KIND], record[CLASS] = at, length, kind, NEW
+    record[METHOD], record[PATH], record[FACTS] = 0, -1, -1
     for offset in range(length):
-        arena[at + offset] = data[start + offset]
-    state[S_ARENA] = at + length
+        texts.arena[at + offset] = data[start + offset]
+    texts.size[0], texts.size[1] = number + 1, at + length
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_full(texts, lines):
+    """Whether a line, and a path for each of so many lines, could be too much."""
+    return (
+        2 * (texts.size[0] + lines) + 6 > texts.slots.size
+        or texts.size[1] + 2 * MAX_LINE + PADDING > texts.arena.size
+    )
 
 
 # lines
@@ -427,8 +449,8 @@ def _keep_text(data, start, length, kind, number, texts, arena, state):
 
 @njit(cache=True, nogil=True)
 def scan_lines(
-    data, end, since, until, accepts_users, seed, state,
-    lines, line_hashes, refused, ip_slots, ip_keys, text_slots, texts, arena,
+    data, end, since, until, accepts_users, seed, state, lines, line_hashes, refused,
+    ip_slots, ip_keys, requests, others,
 ):  # fmt: skip
     """
     Read lines from state[S_POSITION] until *end*, or until a table could become too small.
@@ -442,8 +464,8 @@ def scan_lines(
             state[S_LINES] >= lines.shape[0]
             or state[S_REFUSED] >= refused.shape[0]
             or 2 * state[S_IPS] + 2 > ip_slots.size
-            or 2 * state[S_TEXTS] + 6 + 2 * state[S_LINES] > text_slots.size
-            or state[S_ARENA] + MAX_LINE > arena.size
+            or _is_full(requests, 0)
+            or _is_full(others, 1)
         ):
             break
         feed = _find(data, position, end, np.uint8(10), np.uint8(10))
@@ -451,7 +473,7 @@ def scan_lines(
         state[S_COUNT] += 1
         if not _scan_line(
             data, position, stop, since, until, accepts_users, seed, state, groups,
-            lines, line_hashes, ip_slots, ip_keys, text_slots, texts, arena,
+            lines, line_hashes, ip_slots, ip_keys, requests, others,
         ):  # fmt: skip
             row = state[S_REFUSED]
             refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
@@ -463,7 +485,7 @@ def scan_lines(
 @njit(cache=True, nogil=True, inline="always")
 def _scan_line(
     data, start, stop, since, until, accepts_users, seed, state, groups,
-    lines, line_hashes, ip_slots, ip_keys, text_slots, texts, arena,
+    lines, line_hashes, ip_slots, ip_keys, requests, others,
 ):  # fmt: skip
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
     if stop - start > MAX_LINE or stop - start < 48:
@@ -573,22 +595,14 @@ def _scan_line(
     lines[row, IP] = _number_ip(high, low, ip_slots, ip_keys, state)
     lines[row, MINUTE], lines[row, STATUS] = timestamp // 60, status
     lines[row, NUMBER] = state[S_COUNT]
-    lines[row, TARGET_END] = request_end
-    lines[row, REQUEST] = _number_text(
-        data, request, request_end, KIND_REQUEST, seed,
-        text_slots, texts, arena, state,
-    )  # fmt: skip
+    lines[row, REQUEST] = _number_text(data, request, request_end, KIND_REQUEST, seed, requests)
     lines[row, REFERRER] = lines[row, AGENT] = -1
     if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
         lines[row, REFERRER] = _number_text(
-            data, referrer, referrer_end, KIND_REFERRER, seed,
-            text_slots, texts, arena, state,
-        )  # fmt: skip
+            data, referrer, referrer_end, KIND_REFERRER, seed, others
+        )
     if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
-        lines[row, AGENT] = _number_text(
-            data, agent, agent_end, KIND_AGENT, seed,
-            text_slots, texts, arena, state,
-        )  # fmt: skip
+        lines[row, AGENT] = _number_text(data, agent, agent_end, KIND_AGENT, seed, others)
     line_hashes[row] = hash_bytes(data, start, stop, _0)
     state[S_LINES] = row + 1
     return True
@@ -695,62 +709,90 @@ def reduce_text(source, start, end, is_url, target, at):
 
 
 @njit(cache=True, nogil=True)
-def reduce_texts(
-    first, count, seed, state, text_slots, texts, arena, methods, method_count,
-    original, path, query, referrer, agent, ends, text_methods, text_paths,
-):  # fmt: skip
+def reduce_requests(first, seed, requests, paths, methods, method_count, original, query, ends):
     """
-    Reduce the texts [first, count), each field into its own buffer; number methods and paths.
+    Reduce the targets and queries of new requests from *first* on; number methods and paths.
 
-    ends[row] has the ends in the five buffers after each text. A request that is not
-    `METHOD /target HTTP/1.1`, or that has a text that cannot be reduced, is DIRTY.
+    A request without a path is not a plain `METHOD /target HTTP/1.1`. ends[row] has the ends in
+    both buffers after each request.
+
+    Returns:
+        How far it got: the table of paths may be full.
     """
-    o, p, q, r, a = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    row = np.int64(0)
-    for number in range(first, count):
-        start, kind = np.int64(texts[number, 0]), texts[number, 2]
-        end = start + texts[number, 1]
-        if kind == KIND_REFERRER:
-            done = reduce_text(arena, start, end, True, referrer, r)
-            if done < 0:
-                texts[number, 3] = DIRTY
-            else:
-                r = done
-        elif kind == KIND_AGENT:
-            done = reduce_text(arena, start, end, False, agent, a)
-            if done < 0:
-                texts[number, 3] = DIRTY
-            else:
-                a = done
-        else:
-            method = _read_method(arena, start, end, methods, method_count)
-            target = start
-            while target < end and arena[target] != 32:
-                target += 1
+    o, q, row = np.int64(0), np.int64(0), np.int64(0)
+    number = np.int64(first)
+    arena = requests.arena
+    while number < requests.size[0] and not _is_full(paths, 1):
+        record = requests.records[number]
+        start = np.int64(record[OFFSET])
+        end = start + record[LENGTH]
+        method = _read_method(arena, start, end, methods, method_count)
+        target = start
+        while target < end and arena[target] != 32:
             target += 1
-            stop = _target_end(arena, target, end)
-            text_methods[number] = max(method, 0)
-            if method < 0 or stop < 0:
-                texts[number, 3] = DIRTY
-            else:
-                mark = target
-                while mark < stop and arena[mark] != 63:
-                    mark += 1
-                new_o = reduce_text(arena, target, stop, True, original, o)
-                new_p = reduce_text(arena, target, mark, True, path, p)
-                new_q = q
+        target += 1
+        stop = _target_end(arena, target, end)
+        record[CLASS] = DIRTY
+        if method >= 0 and stop >= 0:
+            mark = target
+            while (
+                mark < stop and arena[mark] != 63 and 32 < arena[mark] < 127 and arena[mark] != 92
+            ):
+                mark += 1
+            if mark == stop or arena[mark] == 63:
+                record[METHOD] = method
+                record[PATH] = _number_text(arena, target, mark, KIND_PATH, seed, paths)
+                new_o, new_q = reduce_text(arena, target, stop, True, original, o), q
                 if mark + 1 < stop:
                     new_q = reduce_text(arena, mark + 1, stop, True, query, q)
-                if new_o < 0 or new_p < 0 or new_q < 0:
-                    texts[number, 3] = DIRTY
-                else:
-                    o, p, q = new_o, new_p, new_q
-                    text_paths[number] = _number_text(
-                        arena, start, mark, KIND_PATH, seed,
-                        text_slots, texts, arena, state,
-                    )  # fmt: skip
-        ends[row, 0], ends[row, 1], ends[row, 2], ends[row, 3], ends[row, 4] = o, p, q, r, a
+                if new_o >= 0 and new_q >= 0:
+                    o, q = new_o, new_q
+                    record[CLASS] = CLEAN
+        ends[row, 0], ends[row, 1] = o, q
         row += 1
+        number += 1
+    return number
+
+
+@njit(cache=True, nogil=True)
+def reduce_paths(first, paths, target, ends):
+    """Reduce new paths from *first* on."""
+    at = np.int64(0)
+    for number in range(first, paths.size[0]):
+        record = paths.records[number]
+        start = np.int64(record[OFFSET])
+        end = start + record[LENGTH]
+        done = reduce_text(paths.arena, start, end, True, target, at)
+        record[CLASS] = DIRTY if done < 0 else CLEAN
+        at = max(at, done)
+        ends[number - first] = at
+
+
+@njit(cache=True, nogil=True)
+def reduce_others(first, others, referrer, agent, ends):
+    """Reduce new referrers and user agents from *first* on."""
+    r, a = np.int64(0), np.int64(0)
+    for number in range(first, others.size[0]):
+        record = others.records[number]
+        start = np.int64(record[OFFSET])
+        end = start + record[LENGTH]
+        if record[KIND] == KIND_REFERRER:
+            done = reduce_text(others.arena, start, end, True, referrer, r)
+            r = max(r, done)
+        else:
+            done = reduce_text(others.arena, start, end, False, agent, a)
+            a = max(a, done)
+        record[CLASS] = DIRTY if done < 0 else CLEAN
+        ends[number - first, 0], ends[number - first, 1] = r, a
+
+
+@njit(cache=True, nogil=True)
+def spread_dirt(first, count, requests, paths):
+    """Requests with a dirty path are dirty."""
+    for number in range(first, count):
+        path = requests.records[number, PATH]
+        if path >= 0 and paths.records[path, CLASS] != CLEAN:
+            requests.records[number, CLASS] = DIRTY
 
 
 @njit(cache=True, nogil=True)
@@ -801,55 +843,36 @@ def _target_end(data, start, end):
 
 @njit(cache=True, nogil=True)
 def settle_lines(
-    count,
-    lines,
-    texts,
-    text_methods,
-    text_paths,
-    path_facts,
-    sees_path_only,
-    sees_referrer,
-    sees_agent,
-    known,
-    keys,
-    key_outcomes,
-    line_keys,
-    outcomes,
-    unsettled,
-):
+    count, lines, requests, paths, others, no_referrer, no_agent,
+    known, keys, key_outcomes, line_keys, outcomes, unsettled,
+):  # fmt: skip
     """
     Find the outcome of each line: by method and status, or by all that matters to it.
 
+    Args:
+        no_referrer: The class of lines without a referrer.
+        no_agent: The class of lines without a user agent.
+
     Returns:
         How many rows are in *unsettled*: those whose key, now in line_keys, has no outcome yet.
-        The key is 0 where nothing is known of a path.
+        The key is 0 where a text has no class of its own or nothing is known of a path.
     """
     left = 0
     for row in range(count):
         request, referrer, agent = lines[row, REQUEST], lines[row, REFERRER], lines[row, AGENT]
-        status = lines[row, STATUS]
-        is_referrer_clean = referrer < 0 or texts[referrer, 3] == CLEAN
-        is_agent_clean = agent < 0 or texts[agent, 3] == CLEAN
+        status = np.int64(lines[row, STATUS])
+        class_ = np.int64(requests.records[request, CLASS])
+        referrer_class = np.int64(others.records[referrer, CLASS]) if referrer >= 0 else no_referrer
+        agent_class = np.int64(others.records[agent, CLASS]) if agent >= 0 else no_agent
+        method, path = np.int64(requests.records[request, METHOD]), requests.records[request, PATH]
         outcome, key = np.int64(-1), _0
-        if texts[request, 3] == CLEAN and is_referrer_clean and is_agent_clean:
-            outcome = np.int64(known[text_methods[request], status])
-            if outcome < 0 and sees_path_only:
-                facts = path_facts[text_paths[request]]
-                if facts >= 0:
-                    key = key_of_facts(facts, text_methods[request], status)
-            elif outcome < 0:
-                key = _key_of_texts(
-                    request, sees_referrer * (referrer + 1), sees_agent * (agent + 1), status
-                )
-        else:
-            key = _key_of_texts(
-                request,
-                0 if is_referrer_clean and not sees_referrer else referrer + 1,
-                0 if is_agent_clean and not sees_agent else agent + 1,
-                status,
-            )
-        if key != _0:
-            outcome = np.int64(key_outcomes[np.int64(_find_key(key, keys, key_outcomes))])
+        if class_ == CLEAN and referrer_class == CLEAN and agent_class == CLEAN:
+            outcome = np.int64(known[method, status])
+        if outcome < 0 and class_ >= 0 and referrer_class >= 0 and agent_class >= 0:
+            facts = np.int64(paths.records[path, FACTS]) if path >= 0 else np.int64(0)
+            if facts >= 0:
+                key = pack_key(class_, referrer_class, agent_class, facts, method, status)
+                outcome = np.int64(key_outcomes[np.int64(_find_key(key, keys, key_outcomes))])
         line_keys[row], outcomes[row] = key, outcome
         if outcome < 0:
             unsettled[left] = row
@@ -857,25 +880,16 @@ def settle_lines(
     return left
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _key_of_texts(request, referrer, agent, status):
-    """18 bits for each text and 10 for the status, which is never 1023."""
-    return (
-        (np.uint64(request) << np.uint64(46))
-        | (np.uint64(referrer) << np.uint64(28))
-        | (np.uint64(agent) << np.uint64(10))
-        | np.uint64(status + 1)
-    )
-
-
 @njit(cache=True, nogil=True)
-def key_of_facts(facts, method, status):
-    """Never equal to a key of texts."""
+def pack_key(class_, referrer_class, agent_class, facts, method, status):
+    """What lines with the same outcome share; never 0."""
     return (
-        (np.uint64(facts) << np.uint64(30))
-        | (np.uint64(method) << np.uint64(20))
-        | (np.uint64(status) << np.uint64(10))
-        | np.uint64(1023)
+        (np.uint64(class_) << np.uint64(48))
+        | (np.uint64(referrer_class) << np.uint64(38))
+        | (np.uint64(agent_class) << np.uint64(28))
+        | (np.uint64(facts) << np.uint64(16))
+        | (np.uint64(method) << np.uint64(10))
+        | np.uint64(status + 1)
     )
 
 

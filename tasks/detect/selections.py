@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, get_args, get_type_hints
@@ -49,7 +50,9 @@ class Test:
     """A condition on one field of an event."""
 
     field: str
-    accepts: Callable[[Any], bool]
+    modifier: str | None
+    values: tuple[Any, ...]
+    accepts: Callable[[Any], bool] = dataclass_field(compare=False, repr=False)
     """Whether it holds for a value of the field."""
 
     def holds(self, event: Event) -> bool:
@@ -186,7 +189,8 @@ def _select_signatures(
 
 
 def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
-    return Test(_field(key), _build_condition(_field(key), _modifier(key), _values(value)))
+    asked = (_field(key), _modifier(key), _values(value))
+    return Test(*asked, _build_condition(*asked))
 
 
 def _build_condition(
@@ -216,15 +220,19 @@ def _text_test(modifier: str | None, values: Sequence[str]) -> Callable[[str], b
     if modifier == "re":
         patterns = [compile_pattern(value) for value in values]
         # the same paths are asked for again and again
-        return lru_cache(_REMEMBERED)(lambda text: any(p.search(_clean(text)) for p in patterns))
+        return lru_cache(_REMEMBERED)(lambda text: _is_found(patterns, _clean(text)))
     test = _TEXT_TESTS[modifier]
     wanted = tuple(value.lower() for value in values)
     return lambda text: any(test(text.lower(), value) for value in wanted)
 
 
-def _clean(text: str) -> str:
+def _is_found(patterns: Sequence[Any], text: bytes) -> bool:
+    return any(pattern.search(text) for pattern in patterns)
+
+
+def _clean(text: str) -> bytes:
     # RE2 takes UTF-8 only
-    return text.lower().encode("utf-8", "replace").decode("utf-8")
+    return text.lower().encode("utf-8", "replace")
 
 
 def _field(key: str) -> str:

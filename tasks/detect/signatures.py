@@ -101,12 +101,13 @@ class SignatureSet:
         if self.signatures:
             self._patterns.Compile()
         used = sorted({f for s in self.signatures for f in s.fields}, key=TEXT_FIELDS.index)
-        self._matchers = [(name, self._matcher(name)) for name in used]
+        self.matchers = [(name, self._matcher(name)) for name in used]
+        """By field: which signatures, by their index, hit a text of it."""
 
     def match(self, event: Event) -> tuple[Signature, ...]:
         """All signatures that hit *event*, in the order of the file."""
         found: tuple[int, ...] = ()
-        for name, match in self._matchers:
+        for name, match in self.matchers:
             text = _read_field(event, name)
             hits = match(text) if text else ()
             if hits:

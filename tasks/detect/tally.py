@@ -10,7 +10,7 @@ from polars.exceptions import PolarsError
 
 from tasks.collect.reader import BlockCount
 from tasks.detect.engine import Engine, open_engine
-from tasks.detect.judged import Counters, Judged, hash_line, hash_value
+from tasks.detect.judged import Counters, Judged, hash_line, hash_value, lowest
 from tasks.detect.packed import LAST_PACKED_MINUTE
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
@@ -215,7 +215,7 @@ class TallyBuilder:
         counters = judged.counters
         place = (extent, event.source_ip, min(event.timestamp // 60, _LAST_MINUTE))
         for counter, value in judged.values:
-            self.add_value((*place, counter), value or 0)
+            self._add_value((*place, counter), value or 0)
         key = (*place, counters.text)
         self._counts[key] = self._counts.get(key, 0) + 1
         line_hash = hash_line(line)
@@ -226,19 +226,16 @@ class TallyBuilder:
         if len(self._counts) + len(self._samples) >= _FLUSH_ENTRIES:
             self._flush()
 
-    def add_value(self, key: tuple[int, str, int, str], value_hash: int) -> None:
-        """One more value of a value_count rule; *key* is a place and a counter."""
-        hashes = self._values.setdefault(key, set())
-        hashes.add(value_hash)
-        if len(hashes) >= 4 * MAX_DISTINCT_VALUES:
-            self._values[key] = set(sorted(hashes)[:MAX_DISTINCT_VALUES])
+    def add_values(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Rows of VALUES, any number of times."""
+        self._tables[1].add_rows(rows)
 
     def add_counts(self, counts: pl.DataFrame) -> None:
         """Rows of COUNTS."""
         self._tables[0].add(counts)
 
     def add_samples(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Lines of SAMPLES, any number of times."""
+        """Rows of SAMPLES, any number of times."""
         self._tables[2].add_rows(rows)
 
     def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
@@ -259,6 +256,12 @@ class TallyBuilder:
             )
         return known
 
+    def _add_value(self, key: tuple[int, str, int, str], value_hash: int) -> None:
+        hashes = self._values.setdefault(key, set())
+        hashes.add(value_hash)
+        if len(hashes) >= 4 * MAX_DISTINCT_VALUES:
+            self._values[key] = lowest(hashes)
+
     def _add_sample(self, key: tuple[int, str, int, str], limit: int, sample: "_Sample") -> None:
         kept = self._samples.setdefault(key, {})
         same = kept.get(sample.line_hash)
@@ -272,7 +275,7 @@ class TallyBuilder:
 
     def _flush(self) -> None:
         if self._engine is not None:
-            self._engine.flush_samples()
+            self._engine.flush()
         counts, values, samples = self._tables
         counts.add_rows((*key, count) for key, count in self._counts.items())
         values.add_rows((*key, value) for key, hashes in self._values.items() for value in hashes)

@@ -210,7 +210,7 @@ def test_full_tables_change_nothing(monkeypatch):
         % (n % 200, n % 251, n % 13, n % 60, b"abc"[n % 3 :], n, (200, 404)[n % 2], n % 7)
         for n in range(20_000)
     )
-    for name, size in {"_TEXT_SLOTS": 1 << 10, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
+    for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
                        "_MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9}.items():  # fmt: skip
         monkeypatch.setattr(engine_module, name, size)
 
@@ -292,7 +292,7 @@ def test_no_hit_is_overlooked(many):
         buffer = np.frombuffer(b"".join(b"\n".join(r) + b"\n" for _, r in clean), np.uint8)
         ends = np.cumsum([sum(len(v) + 1 for v in r) for _, r in clean] or [0])
         found = set(prover.find(name, buffer, ends)) if clean else set()
-        match = dict(SHIPPED.signature_set._matchers)[name]
+        match = dict(SHIPPED.signature_set.matchers)[name]
         for number, (text, _) in enumerate(clean):
             assert number in found or not match(text)
 

@@ -34,7 +34,12 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
     Returns:
         Completed when all is well, Completed as "Degraded" when something was done in a lesser
         way, Failed as "Incomplete" when the next run has something to try again.
+
+    Raises:
+        ConfigurationError: The source could not be read, and will not be until the user acts.
     """
+    if tale.broken is not None:
+        raise tale.broken
     engine = open_database(settings().database_url.get_secret_value())
     plan = tale.plan or Plan(run.source, 0, 0, ())
     coverage = cover(plan, tale.batches)

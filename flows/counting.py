@@ -31,12 +31,14 @@ MAX_NAMED = 20
 
 
 def find_objects(run: Run, location: Location, tale: Tale) -> Plan:
-    """What is new; a source that cannot be listed now does not keep the other steps from theirs."""
+    """What is new; a source that cannot be listed does not keep the other steps from theirs."""
+    plan = Plan(location.uri, listed=0, unchanged=0, to_read=())
     try:
         plan = find_new_objects(run, location)
     except TransientError as error:
         tale.failures.append(str(error))
-        plan = Plan(location.uri, listed=0, unchanged=0, to_read=())
+    except ConfigurationError as error:
+        tale.broken = error
     tale.plan = plan
     return plan
 
@@ -80,7 +82,7 @@ def _batch_result(future: PrefectFuture[BatchResult], batch: Batch, tale: Tale) 
         return future.result()
     error = error_of(future)
     if isinstance(error, ConfigurationError):
-        raise error
+        tale.broken = error
     reason = explain(error)
     tale.failures.append(f"Batch {batch.number} was not counted: {reason}")
     lost = tuple(SkippedObject(o.object_key, o.version, reason) for o in batch.objects)

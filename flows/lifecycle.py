@@ -54,6 +54,8 @@ class Tale:
     degradations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    broken: ConfigurationError | None = None
+    """Ends the run as failed, once everything that does not depend on it is done."""
 
 
 def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:

@@ -1,10 +1,12 @@
 """Counting a batch: its objects are read once, and what is counted is committed with them."""
 
+import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from tasks.collect.compression import Limits
 from tasks.collect.formats.parser import ChooseFormat
@@ -12,9 +14,18 @@ from tasks.collect.reader import BlockSink, read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
 from tasks.detect.tally import Tally, TallyBuilder
-from tasks.model.objects import Batch, BatchResult, EventRange, LogObject, ObjectResult
+from tasks.model.errors import MiddlewatchError, TransientError
+from tasks.model.objects import (
+    Batch,
+    BatchResult,
+    EventRange,
+    LogObject,
+    ObjectResult,
+    SkippedObject,
+)
 from tasks.store.ledger import Ledger, Segment
 
+MAX_FAILURES_IN_A_ROW = 3
 MIN_LINES_TO_JUDGE = 10
 """Fewer lines of an object do not say whether its format is understood."""
 MAX_UNPARSED_SAMPLES = 10
@@ -27,6 +38,8 @@ class Counted:
     results: tuple[ObjectResult, ...]
     tally: Tally
     """Extents are numbered in the order of the results, which is what the ledger expects."""
+    left_out: tuple[SkippedObject, ...] = ()
+    """Objects that would not be read today, through no fault of theirs: no attempt is counted."""
 
 
 def count_batch(
@@ -38,28 +51,54 @@ def count_batch(
     limits: Limits | None = None,
     *,
     choose_format: ChooseFormat | None = None,
+    is_last_attempt: bool = False,
 ) -> Counted:
     """
     What every source IP did in these objects; of one that cannot be read, nothing is counted.
+
+    Args:
+        is_last_attempt: Leave out what cannot be read now, so that one object does not keep the
+            others of its batch away for good. Several in a row are the source's fault, not theirs.
 
     Raises:
         TransientError: The source cannot be read now.
     """
     builder = TallyBuilder(rules)
     results: list[ObjectResult] = []
-    extent = 0
+    left_out: list[SkippedObject] = []
+    extent = failures_in_a_row = 0
     for log_object in batch.objects:
         numbers = count(extent)
         sink_for = partial(_next_sink, builder, numbers)
-        result = read_extents(
-            source, log_object, zone, sink_for, event_range, limits, choose_format=choose_format
-        )
-        if result.error is not None:
+        try:
+            result = read_extents(
+                source, log_object, zone, sink_for, event_range, limits, choose_format=choose_format
+            )
+            failures_in_a_row = 0
+        except TransientError as error:
+            failures_in_a_row += 1
+            if not is_last_attempt or failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                raise
+            left_out.append(SkippedObject(log_object.object_key, log_object.version, str(error)))
+            result = None
+        except MiddlewatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one bad object never stops the others
+            result = ObjectResult(log_object, error=_explain_unexpected(error))
+        if result is None or result.error is not None:
             for dropped in range(extent, next(numbers)):
                 builder.drop(dropped)
-        results.append(result)
-        extent += len(result.extents)
-    return Counted(tuple(results), builder.build())
+        if result is not None:
+            results.append(result)
+            extent += len(result.extents)
+    return Counted(tuple(results), builder.build(), tuple(left_out))
+
+
+def _explain_unexpected(error: Exception) -> str:
+    """Where, not what: the text of an unexpected error may hold a piece of a log line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"Reading it failed unexpectedly ({type(error).__name__} in {place}): report this."
 
 
 def commit_batch(
@@ -80,7 +119,7 @@ def commit_batch(
         batch_number=batch.number,
         done=commit.done,
         unchanged=len(commit.taken),
-        skipped=commit.skipped,
+        skipped=(*commit.skipped, *counted.left_out),
         quarantined=commit.quarantined,
         lines=sum(e.lines for e in extents),
         lines_unparsed=sum(e.lines_unparsed for e in extents),

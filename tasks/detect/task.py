@@ -58,7 +58,14 @@ def tally_batch(
     limits = Limits(settings().max_object_bytes, settings().max_compression_ratio)
     with _readers:
         counted = count_batch(
-            source, batch, rules, zone, event_range, limits, choose_format=formats.choose
+            source,
+            batch,
+            rules,
+            zone,
+            event_range,
+            limits,
+            choose_format=formats.choose,
+            is_last_attempt=retry.is_last_attempt(),
         )
     ledger = Ledger(open_database(settings().database_url.get_secret_value()), run.namespace)
     result = commit_batch(ledger, batch, counted, run.id, datetime.now(UTC))

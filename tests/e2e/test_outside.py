@@ -303,3 +303,17 @@ def test_a_search_is_paid_for_once_a_day(database, tavily, tmp_path):
     assert later.suspects == 1
     assert tavily.queries == before
     assert len(before) == len(set(before))
+
+
+def test_a_source_that_is_gone_keeps_no_alert_back(database, tmp_path, telegram, quick_retries):
+    """The run fails with the one sentence, after it has told what an earlier one could not."""
+    logs = logs_of(tmp_path, PUBLIC[0])
+    telegram.always(chat.bad_gateway())
+    scan(logs)
+    telegram.always(chat.ok())
+
+    state, message = scans.final_state(tmp_path / "gone")
+
+    assert state.startswith("FAILED")
+    assert "There is no directory" in message
+    assert [PUBLIC[0] in m.text for m in telegram.messages] == [True]

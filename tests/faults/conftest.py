@@ -1,6 +1,10 @@
 """The servers and the database of the end-to-end tests; every fault is injected through them."""
 
-from tests.e2e.conftest import (  # noqa: F401 -- fixtures
+import pytest
+
+pytest.register_assert_rewrite("tests.faults.invariants")
+
+from tests.e2e.conftest import (  # noqa: E402, F401 -- fixtures
     bedrock,
     database,
     environ,

@@ -32,7 +32,12 @@ class Truth:
 def facts(url: str) -> list[dict[str, Any]]:
     """The incidents that count, without their verdicts."""
     open_ones = [i for i in scans.contents(url) if i["status"] != "closed"]
-    return [{name: incident[name] for name in FACTS} for incident in open_ones]
+    return [{name: _to_the_second(incident[name]) for name in FACTS} for incident in open_ones]
+
+
+def _to_the_second(value: Any) -> Any:
+    """SQLite writes microseconds, MariaDB only where there are any."""
+    return value.removesuffix(".000000") if isinstance(value, str) else value
 
 
 def check(

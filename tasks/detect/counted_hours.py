@@ -208,7 +208,9 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
     if not found:
         return []
     hours = pl.concat([m.minutes for m in found]).drop("minute")
-    hours = hours.join(_affected(touched, rules), on=_PAIR, how="semi")
+    # of a million touched IPs few are suspects, and only those are spread over a day
+    suspects = Touched(touched.hours.join(hours, on="source_ip", how="semi"))
+    hours = hours.join(_affected(suspects, rules), on=_PAIR, how="semi")
     if hours.is_empty():
         return []
     peaks = pl.concat([m.peaks for m in found]).with_columns(pl.col("peak_minute") * HOUR)

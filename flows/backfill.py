@@ -46,6 +46,7 @@ def _name_run() -> str:
     name="backfill-logs",
     flow_run_name=_name_run,
     task_runner=side_by_side(),
+    persist_result=False,  # the summary holds log lines
 )
 @ends_plainly
 def backfill_logs(

@@ -42,6 +42,7 @@ def _name_run() -> str:
     name="scan-logs",
     flow_run_name=_name_run,
     task_runner=side_by_side(),
+    persist_result=False,  # the summary holds log lines
 )
 @ends_plainly
 def scan_logs(

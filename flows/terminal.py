@@ -124,7 +124,7 @@ def _facts(run: RunSummary) -> Table:
     for skipped in (*for_good, *run.quarantined)[:5]:
         facts.add_row("Not read", _plain(f"{skipped.object_key}: {skipped.reason}", 300))
     for note in run.notes:
-        facts.add_row("Off", _plain(note, 300))
+        facts.add_row("Note", _plain(note, 300))
     for degradation in run.degradations:
         facts.add_row(Text("Degraded", "yellow"), _plain(degradation, 300))
     for failure in run.failures:

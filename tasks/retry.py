@@ -8,6 +8,9 @@ from prefect.context import TaskRunContext
 
 from tasks.model.errors import TransientError
 
+PATIENCE_SECONDS = 60
+"""A longer wait is left to the next run."""
+
 
 def if_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Retry on TransientError only; everything else is a bug or a fact."""
@@ -21,11 +24,14 @@ def if_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
 
 
 def if_surely_undone(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry on TransientError, unless the call may have taken effect although it failed."""
+    """
+    Retry on TransientError, unless the call may have taken effect although it failed, or the other
+    side asks for more patience than a run has.
+    """
     try:
         state.result()
     except TransientError as error:
-        return not error.is_ambiguous
+        return not error.is_ambiguous and (error.retry_after_seconds or 0) <= PATIENCE_SECONDS
     except Exception:  # noqa: BLE001 -- any other failure is final by definition
         return False
     return False

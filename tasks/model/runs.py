@@ -80,7 +80,7 @@ class RunSummary:
     degradations: tuple[str, ...] = ()
     """What was done in a lesser way than asked for, one sentence each."""
     notes: tuple[str, ...] = ()
-    """What is turned off, one sentence each."""
+    """What is turned off or was hidden, one sentence each."""
     failures: tuple[str, ...] = ()
     """What did not succeed and the next run tries again, one sentence each."""
 

@@ -33,6 +33,7 @@ def is_on(configured: Settings) -> bool:
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_surely_undone,
     cache_policy=NO_CACHE,
+    persist_result=False,
     tags=["telegram"],
 )
 def deliver_alert(run: Run, delivery: Delivery) -> str:
@@ -59,6 +60,7 @@ def deliver_alert(run: Run, delivery: Delivery) -> str:
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_surely_undone,
     cache_policy=NO_CACHE,
+    persist_result=False,
     tags=["telegram"],
 )
 def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
@@ -78,6 +80,7 @@ def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
     cache_policy=NO_CACHE,
+    persist_result=False,
     tags=["database"],
 )
 def record_delivery(

@@ -105,7 +105,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         folder = Path(url.database).parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold log lines
         except OSError as error:
             reason = error.strerror
         else:

@@ -28,6 +28,7 @@ MAX_LOGGED = 10
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
     cache_policy=NO_CACHE,
+    persist_result=False,
     tags=["database"],
 )
 def queue_alerts(
@@ -61,6 +62,7 @@ def count_held_back(run: Run, channel: str) -> list[datetime]:
     retry_jitter_factor=0.5,
     retry_condition_fn=retry.if_transient,
     cache_policy=NO_CACHE,
+    persist_result=False,
     tags=["database"],
 )
 def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:  # noqa: ARG001 -- the task run has its name

@@ -290,6 +290,7 @@ def test_the_token_is_nowhere(server, channel, failure, monkeypatch, caplog):
     """Whatever fails, the token is in no exception, no context of it, no local and no record."""
     monkeypatch.setattr(adapter, "_TIMEOUT_SECONDS", (5, 0.2))
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3")  # others may have silenced it
     if failure == "refused":
         channel.api_url = closed_port()
     elif failure == "unresolved":
@@ -319,6 +320,7 @@ def test_the_token_is_nowhere(server, channel, failure, monkeypatch, caplog):
 def test_the_token_is_not_logged_on_success(channel, server, caplog):
     """At DEBUG urllib3 logs every path; what stands there is not the token."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3")  # others may have silenced it
 
     channel.send(MESSAGE)
 

@@ -64,6 +64,9 @@ bench-quality: .venv/.installed-tests ## what the rules find in the labelled cor
 	@[[ -d "$(SHARED)" ]] || { echo "Say where the corpora are: make bench-quality SHARED=DIRECTORY"; exit 1; }
 	@$(BIN)/python -m tests.benchmarks.quality "$(SHARED)" $(if $(LIST),--list $(LIST))
 
+bench-detect: .venv/.installed-tests ## how fast detection is, in ratios; SIZE_MIB=1024 REPEATS=5
+	@$(BIN)/python -m tests.benchmarks.detect --size-mib $(or $(SIZE_MIB),1024) --repeats $(or $(REPEATS),5)
+
 lock: .venv/.installed-tests ## compile both requirement files from pyproject.toml anew
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) --group dev --constraint requirements.txt --output-file tests/requirements.txt
@@ -83,4 +86,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality lock
+.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality bench-detect lock

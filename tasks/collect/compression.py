@@ -174,7 +174,11 @@ class _Rejoined(io.RawIOBase):
         return len(data)
 
     def read1(self, size: int, /) -> bytes:
-        return self.read(size) or b""
+        if self._start:
+            return self.read(size) or b""
+        data = self._rest.read(size)
+        self.consumed += len(data)
+        return data
 
     def skip(self, size: int) -> None:
         """Pass over *size* bytes, or all that there are."""

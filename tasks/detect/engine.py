@@ -66,11 +66,11 @@ _SIGNED: Final = frozenset(
 """What signatures may look at; and at user names, which the kernel refuses then."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
-_COLD_BYTES: Final = 4 * 1024**2
+_COLD_BYTES: Final = 1024**2
 """Less than that is counted sooner than the kernel is loaded."""
-_REQUEST_SLOTS: Final = 1 << 19
-_PATH_SLOTS: Final = 1 << 18
-_OTHER_SLOTS: Final = 1 << 17
+_REQUEST_SLOTS: Final = 1 << 18
+_PATH_SLOTS: Final = 1 << 17
+_OTHER_SLOTS: Final = 1 << 16
 _MEAN_BYTES: Final = 96
 """Of the arena of a text, and of all texts together in a full table."""
 _COUNT_SLOTS: Final = 1 << 17
@@ -86,6 +86,8 @@ _MAX_FACTS: Final = 12
 _KEPT_ROWS: Final = 100_000
 _GROUP: Final = 64
 _PATTERN_BYTES: Final = 16 * 1024**2
+_AUTOMATA: Final = 2
+"""Per field: one for all patterns has so many states that more patterns would make it slow."""
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
 _COUNTED = re.compile(
     r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}", re.DOTALL
@@ -777,37 +779,41 @@ class Prover:
         self._patterns = {name: self._compile(rules, name) for name in sorted(_SIGNED)}
 
     @staticmethod
-    def _compile(rules: RuleSet, name: str) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
+    def _compile(rules: RuleSet, name: str) -> list[Any]:
         patterns = [widen(s.pattern) for s in rules.signatures if name in s.fields]
-        if not patterns:
-            return None
         options = re2.Options()
         options.log_errors = False
         options.never_capture = True
         options.max_mem = _PATTERN_BYTES
         options.encoding = re2.Options.Encoding.LATIN1
         if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in patterns):
-            return re2.compile(b"(?s).", options)
-        return re2.compile("|".join(f"(?m:{p})" for p in patterns).encode(), options)
+            return [re2.compile(b"(?s).", options)]
+        shares = (patterns[number::_AUTOMATA] for number in range(_AUTOMATA))
+        joined = ("|".join(f"(?m:{p})" for p in share).encode() for share in shares if share)
+        return [re2.compile(pattern, options) for pattern in joined]
 
-    def find(self, name: str, buffer: Any, ends: Any) -> list[int]:  # noqa: ANN401
+    def find(self, name: str, buffer: Text, ends: Ends) -> list[int]:
         """The positions of the texts of field *name* that a signature may hit."""
-        pattern, size = self._patterns[name], int(ends[-1]) if len(ends) else 0
-        if pattern is None or not size:
-            return []
+        size = int(ends[-1]) if len(ends) else 0
         text = buffer[:size].tobytes()
-        found = []
-        for start, stop in _groups(ends):
-            at = start
-            # a group bounds how far a pattern that matches across texts can run
-            while at < stop and (match := pattern.search(text, at, stop)):
-                number = int(np.searchsorted(ends, match.start(), side="right"))
-                found.append(number)
-                at = int(ends[number])
-        return found
+        found: set[int] = set()
+        for pattern in self._patterns[name] if size else ():
+            found.update(_find(pattern, text, ends))
+        return sorted(found)
 
 
-def _groups(ends: Any) -> Iterator[tuple[int, int]]:  # noqa: ANN401
+def _find(pattern: Any, text: bytes, ends: Ends) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
+    """The positions of the texts with a match, in text[: ends[-1]]."""
+    for start, stop in _groups(ends):
+        at = start
+        # a group bounds how far a pattern that matches across texts can run
+        while at < stop and (match := pattern.search(text, at, stop)):
+            number = int(np.searchsorted(ends, match.start(), side="right"))
+            yield number
+            at = int(ends[number])
+
+
+def _groups(ends: Ends) -> Iterator[tuple[int, int]]:
     start = 0
     for stop in [*ends[_GROUP - 1 :: _GROUP].tolist(), int(ends[-1])]:
         if stop > start:

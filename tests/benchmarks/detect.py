@@ -1,0 +1,286 @@
+"""
+How fast detection is, as ratios of one run on this machine: `make bench-detect`.
+
+Each measurement is a process of its own, pinned to one core, on files in the page cache. Times are
+CPU seconds, the medians of all repetitions, from the start of the process to its end: reading,
+parsing, signatures, tally with samples as it is stored, and the rules held against it.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from time import perf_counter
+from typing import Any, BinaryIO
+
+from tests.benchmarks.access_log import access_log
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one process took."""
+
+    cpu: float
+    wall: float
+    peak_mib: float
+    said: str
+
+
+class OneFile:
+    """A source with one file, which does not change."""
+
+    uri = "file:///benchmark"
+
+    @contextmanager
+    def open(self, log_object) -> Iterator[BinaryIO]:
+        with FileIO(log_object.object_key) as file:
+            yield file
+
+    def plan(self, ledger):
+        raise NotImplementedError
+
+
+def count_file(path: str):
+    """The tally of a file, through the reader that scans use."""
+    from tasks.detect.counting import count_batch
+    from tasks.detect.rules import load_rules
+    from tasks.model.objects import Batch, LogObject
+
+    modified = datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
+    log_object = LogObject("file:///benchmark", path, "1", Path(path).stat().st_size, modified)
+    counted = count_batch(OneFile(), Batch(1, (log_object,)), load_rules(), UTC)
+    (result,) = counted.results
+    if result.error:
+        raise SystemExit(result.error)
+    return counted.tally
+
+
+def run_job(paths: Sequence[str], threads: int) -> None:
+    """The whole job on files, as a process of its own."""
+    from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+    from tasks.detect.rules import load_rules
+    from tasks.detect.tally import Tally
+
+    started = perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        payloads = list(pool.map(lambda path: count_file(path).to_payloads(), paths))
+    counted = perf_counter() - started
+    tallies = [Tally.from_payloads(parts) for parts in payloads]
+    loaded = [LoadedTally(tally, {0: path}) for tally, path in zip(tallies, paths, strict=True)]
+    rows = sum(tally.counts.height for tally in tallies)
+    hours = evaluate(load_rules(), loaded, Touched.by(tallies))
+    print(json.dumps({
+        "counting_seconds": counted, "rows": rows, "suspect_hours": len(hours),
+        "stored_mib": sum(len(part) for parts in payloads for part in parts) / MIB,
+    }))  # fmt: skip
+
+
+def run_plain_loop(path: str) -> None:
+    """What most scripts do: an address per line, a count, and 20 lines."""
+    import re
+
+    address = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
+    counts: dict[str, int] = {}
+    kept: dict[str, list[str]] = {}
+    with Path(path).open(errors="replace") as file:
+        for line in file:
+            found = address.search(line)
+            if found:
+                ip = found.group()
+                counts[ip] = counts.get(ip, 0) + 1
+                lines = kept.setdefault(ip, [])
+                if len(lines) < 20:
+                    lines.append(line)
+    print(json.dumps({"ips": len(counts)}))
+
+
+# measuring
+
+
+def spend(command: Sequence[str], cores: Sequence[int]) -> Spent:
+    """Run *command* on these cores."""
+    started = perf_counter()
+    with tempfile.TemporaryFile() as output:
+        pin = ["taskset", "-c", ",".join(map(str, cores))]
+        process = subprocess.Popen([*pin, *command], stdout=output, env=_ENV)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = perf_counter() - started
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed; nothing is measured.")
+        output.seek(0)
+        said = output.read(100_000).decode(errors="replace")
+    return Spent(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, said)
+
+
+_ENV = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+_ENV["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), "middlewatch-benchmarks", "pycache"))
+"""Modules are compiled once, as after an installation."""
+
+
+def ours(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.detect", *arguments]
+
+
+class Bench:
+    """Measures, prints, and remembers for ratios."""
+
+    def __init__(self, repeats: int) -> None:
+        self._repeats = repeats
+        self._cores = sorted(os.sched_getaffinity(0))
+
+    def measure(
+        self, name: str, command: Sequence[str], size: int, *, cores: int = 1, repeats: int = 0
+    ) -> Spent:
+        """The median by CPU time of some repetitions."""
+        runs = [spend(command, self._cores[:cores]) for _ in range(repeats or self._repeats)]
+        median = sorted(runs, key=lambda run: run.cpu)[len(runs) // 2]
+        wall = statistics.median(run.wall for run in runs)
+        found = Spent(median.cpu, wall, max(run.peak_mib for run in runs), median.said)
+        speed = size / MIB / found.cpu
+        print(
+            f"{name:<46} {found.cpu:8.2f} s CPU {speed:8.0f} MiB/s {found.peak_mib:7.0f} MiB",
+            flush=True,
+        )
+        return found
+
+
+def compare(directory: Path, size: int, repeats: int) -> None:
+    """Every figure, one after the other."""
+    bench = Bench(repeats)
+    log = access_log(directory, size)
+    packed = log.with_suffix(".log.gz")
+    if not packed.exists():
+        with packed.open("wb") as file:
+            subprocess.run(["gzip", "-6", "-c", str(log)], stdout=file, check=True)
+    for path in (log, packed):
+        _warm(path)
+    real = log.stat().st_size
+    spend(
+        ours("job", str(access_log(directory, 8 * MIB))), [min(os.sched_getaffinity(0))]
+    )  # compiles
+    print(
+        f"{real / MIB:,.0f} MiB of access log, {packed.stat().st_size / MIB:,.0f} MiB as gzip; medians of {repeats}\n"
+    )
+    plain = bench.measure("plain loop", ours("plain", str(log)), real)
+    whole = bench.measure("whole job", ours("job", str(log)), real)
+    unpacked = _gunzip(bench, packed, real)
+    gz = bench.measure("whole job, gzip", ours("job", str(packed)), real)
+    print(
+        f"\nwhole job, times as fast as the plain loop:   {plain.cpu / whole.cpu:5.2f}  (to be reached: 3)"
+    )
+    print(
+        f"gzip, CPU against that of gzip -dc alone:      {gz.cpu / unpacked.cpu:5.2f}  (to be reached: 1.1)"
+    )
+    print(
+        f"peak memory, MiB:                              {max(whole.peak_mib, gz.peak_mib):5.0f}  (to be reached: 400)"
+    )
+    print(f"                                               {whole.said.strip()}\n")
+    _compare_cores(bench, directory, size // 4)
+    _compare_peers(bench, log, real, whole)
+    _compare_growth(bench, directory, size // 8)
+
+
+def _warm(path: Path) -> None:
+    """The file is in the page cache."""
+    with path.open("rb") as file:
+        while file.read(MIB):
+            pass
+
+
+def _gunzip(bench: Bench, packed: Path, size: int) -> Spent:
+    return bench.measure("gzip -dc", ["sh", "-c", f"exec gzip -dc '{packed}' >/dev/null"], size)
+
+
+def _compare_cores(bench: Bench, directory: Path, size: int) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        print("one core only: two are not compared")
+        return
+    halves = [str(access_log(directory, size, seed=seed)) for seed in (2, 3)]
+    one = bench.measure("two logs, one core", ours("job", *halves), 2 * size)
+    two = bench.measure(
+        "two logs, two cores", ours("job", *halves, "--threads", "2"), 2 * size, cores=2
+    )
+    seconds = [json.loads(run.said)["counting_seconds"] for run in (one, two)]
+    print(
+        f"\ncounting on two cores, times as fast:          {seconds[0] / seconds[1]:5.2f}  (to be reached: 1.85)\n"
+    )
+
+
+def _compare_peers(bench: Bench, log: Path, size: int, whole: Spent) -> None:
+    if shutil.which("goaccess"):
+        command = ["sh", "-c", f"exec goaccess '{log}' --log-format=COMBINED -o json >/dev/null"]
+        peer = bench.measure("GoAccess", command, size, repeats=1)
+        print(
+            f"\ntimes as fast as GoAccess:                     {peer.cpu / whole.cpu:5.2f}  (to be reached: 5)\n"
+        )
+    if shutil.which("crowdsec"):
+        command = [
+            "crowdsec",
+            "-c",
+            "/etc/crowdsec/config.yaml",
+            "-dsn",
+            f"file://{log}",
+            "-type",
+            "nginx",
+            "-no-api",
+        ]
+        peer = bench.measure("CrowdSec, replay", command, size, repeats=1)
+        print(
+            f"\ntimes as fast as CrowdSec:                     {peer.cpu / whole.cpu:5.2f}  (to be reached: 100)\n"
+        )
+
+
+def _compare_growth(bench: Bench, directory: Path, size: int) -> None:
+    """Seconds per MiB should stay what they are while one thing grows."""
+    series: dict[str, list[dict[str, Any]]] = {
+        "lines": [{"size": size}, {"size": 2 * size}, {"size": 4 * size}],
+        "client IPs": [{"size": size, "ips": n} for n in (1_000, 50_000, 1_000_000)],
+        "attacks": [{"size": size, "attacks": share} for share in (0.0, 0.1, 1.0)],
+    }
+    for name, kinds in series.items():
+        for kind in kinds:
+            log = access_log(directory, **kind)
+            told = ", ".join(f"{k} {v:,}" for k, v in kind.items())
+            bench.measure(f"{name}: {told}", ours("job", str(log)), log.stat().st_size, repeats=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "command", choices=["compare", "job", "plain"], nargs="?", default="compare"
+    )
+    parser.add_argument("paths", nargs="*")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--size-mib", type=int, default=1024)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir(), "middlewatch-benchmarks")
+    )
+    given = parser.parse_intermixed_args()
+    if given.command == "job":
+        run_job(given.paths, given.threads)
+    elif given.command == "plain":
+        run_plain_loop(given.paths[0])
+    else:
+        given.directory.mkdir(parents=True, exist_ok=True)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        compare(given.directory, given.size_mib * MIB, given.repeats)
+
+
+if __name__ == "__main__":
+    main()

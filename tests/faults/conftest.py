@@ -1,10 +1,6 @@
 """The servers and the database of the end-to-end tests; every fault is injected through them."""
 
-import pytest
-
-pytest.register_assert_rewrite("tests.faults.invariants")
-
-from tests.e2e.conftest import (  # noqa: E402, F401 -- fixtures
+from tests.e2e.conftest import (  # noqa: F401 -- fixtures
     bedrock,
     database,
     environ,

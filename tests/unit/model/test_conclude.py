@@ -9,9 +9,7 @@ from tasks.model.verdicts import AnalystName, Research, VerdictKind, conclude
 from tests.conclusions import CONCLUSION
 
 SIGNED = CONCLUSION.incident
-COUNTED = replace(
-    SIGNED, findings=tuple(replace(f, is_signature=False) for f in SIGNED.findings)
-)
+COUNTED = replace(SIGNED, findings=tuple(replace(f, is_signature=False) for f in SIGNED.findings))
 
 
 def status_of(incident, kind, **changes):

@@ -19,11 +19,12 @@ import re
 import secrets
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from ipaddress import IPv6Address
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -66,8 +67,8 @@ _SIGNED: Final = frozenset(
 """What signatures may look at; and at user names, which the kernel refuses then."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
-_COLD_BYTES: Final = 1024**2
-"""Less than that is counted sooner than the kernel is loaded."""
+_COLD_BYTES: Final = 32 * 1024**2
+"""Less than that is counted sooner than the kernel is loaded, or compiled on a new machine."""
 _REQUEST_SLOTS: Final = 1 << 18
 _PATH_SLOTS: Final = 1 << 17
 _OTHER_SLOTS: Final = 1 << 16
@@ -244,7 +245,8 @@ class _Columns:
         self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
         self._used = np.zeros(1, np.int64)
         self._packed = PackedCounts()
-        self._samples: list[tuple[Any, ...]] = []
+        self._samples: tuple[list[Any], ...] = tuple([] for _ in range(7))
+        """The columns of SAMPLES: as many rows would keep the garbage collector busy."""
         self._values: dict[tuple[int, int, int, str], set[int]] = defaultdict(set)
         self._buffer = np.empty(0, np.uint8)
 
@@ -258,7 +260,7 @@ class _Columns:
         data = self._load(block)
         room = len(block) // _MIN_LINE_BYTES + 64
         lines = np.empty((room, k.LINE_COLUMNS), np.int32)
-        hashes = np.empty(room, np.uint64)
+        words = np.empty((room, k.WORD_COLUMNS), np.uint64)
         refused = np.empty((room, 3), np.int32)
         state[k.S_POSITION], state[k.S_COUNT], state[k.S_MINUTE] = 0, 0, -1
         state[k.S_FIRST], state[k.S_LAST] = NEVER, -1
@@ -270,13 +272,13 @@ class _Columns:
             first_other = int(self._others.size[0])
             k.scan_lines(
                 data, len(block), since, until, self._accepts_users, self._seed, state,
-                lines, hashes, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
+                lines, words, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
             )  # fmt: skip
             found = refused[: state[k.S_REFUSED]].tolist()
             irregular += ((lines_before + n, block[start:stop]) for start, stop, n in found)
             self._prove(first_request, first_path, first_other)
             rows = int(state[k.S_LINES])
-            self._count(block, lines[:rows], hashes[:rows], lines_before)
+            self._count(block, lines[:rows], words[:rows, k.OF_LINE].copy(), lines_before)
         return BlockCount(
             int(state[k.S_COUNT]), irregular, int(state[k.S_FIRST]), int(state[k.S_LAST])
         )
@@ -294,13 +296,13 @@ class _Columns:
         """Tables that are nearly full grow, or begin again."""
         k, state = self._k, self._state
         must_forget = self._outcomes.is_full or self._classifier.is_full
-        if must_forget or _is_nearly_full(self._others):
+        if must_forget or _is_nearly_full(self._others, k):
             _empty(self._others)
-        if must_forget or _is_nearly_full(self._paths):
+        if must_forget or _is_nearly_full(self._paths, k):
             _empty(self._paths)
             _empty(self._requests)
             self._value_hashes.clear()
-        if _is_nearly_full(self._requests):
+        if _is_nearly_full(self._requests, k):
             _empty(self._requests)
             self._value_hashes = {k: v for k, v in self._value_hashes.items() if k[0] == "url_path"}
         if must_forget:
@@ -506,18 +508,22 @@ class _Columns:
     ) -> None:
         if 8 * len(rows) > len(lines):
             rows = self._lowest(lines, hashes, outcomes, rows)
-        k, names, extent = self._k, self._names(), self._extent
-        chosen = lines[rows][:, [k.START, k.END, k.IP, k.MINUTE, k.NUMBER]].tolist()
-        counters, counters_of = self._outcomes.counters, self._outcomes.counters_of
-        for (start, end, ip, minute, number), line_hash, counter in zip(
-            chosen, hashes[rows].tolist(), counters_of[outcomes[rows]].tolist(), strict=True
-        ):
-            text = self._text_of(block[start:end])
-            place = (extent, names[ip], minute)
-            self._samples.append(
-                (*place, line_hash, lines_before + number, text, counters[counter])
-            )
-        if len(self._samples) > _KEPT_ROWS:
+        k, names, kinds = self._k, self._names(), self._outcomes
+        starts, ends, ips, minutes, numbers = (
+            lines[rows].T[[k.START, k.END, k.IP, k.MINUTE, k.NUMBER]].tolist()
+        )
+        columns: tuple[Iterable[Any], ...] = (
+            repeat(self._extent, len(rows)),
+            (names[ip] for ip in ips),
+            minutes,
+            hashes[rows].tolist(),
+            (lines_before + number for number in numbers),
+            (self._text_of(block[a:b]) for a, b in zip(starts, ends, strict=True)),
+            (kinds.counters[c] for c in kinds.counters_of[outcomes[rows]].tolist()),
+        )
+        for kept, more in zip(self._samples, columns, strict=True):
+            kept.extend(more)
+        if len(self._samples[0]) > _KEPT_ROWS:
             self.flush()
 
     def _text_of(self, line: bytes) -> str:
@@ -562,7 +568,8 @@ class _Columns:
         )
         self._builder.add_samples(self._samples)
         self._values.clear()
-        self._samples.clear()
+        for column in self._samples:
+            column.clear()
 
     def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
         """All counts with those in *counts*; none is left here."""
@@ -600,9 +607,10 @@ def _make_texts(kernel: Any, slots: int) -> Any:  # noqa: ANN401 -- kernel.Texts
     )
 
 
-def _is_nearly_full(texts: Any) -> bool:  # noqa: ANN401 -- kernel.Texts
+def _is_nearly_full(texts: Any, kernel: Any) -> bool:  # noqa: ANN401 -- kernel.Texts
     count, size = texts.size.tolist()
-    return bool(5 * count > 2 * len(texts.slots) or 8 * size > 7 * len(texts.arena))
+    margin = max(len(texts.arena) // 8, 4 * kernel.MAX_LINE)
+    return bool(5 * count > 2 * len(texts.slots) or size + margin > len(texts.arena))
 
 
 def _empty(texts: Any) -> None:  # noqa: ANN401 -- kernel.Texts

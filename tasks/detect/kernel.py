@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 PADDING = 64
@@ -29,7 +30,11 @@ MAX_TEXT = 1024
 
 # columns of a scanned line
 START, END, IP, MINUTE, STATUS, REQUEST, REFERRER, AGENT, NUMBER = range(9)
-LINE_COLUMNS = 10
+REQUEST_END, REFERRER_END, AGENT_END = range(9, 12)
+LINE_COLUMNS = 12
+# 64-bit columns: hashes of the texts, both halves of the address, and the hash of the line
+OF_REQUEST, OF_REFERRER, OF_AGENT, IP_HIGH, IP_LOW, OF_LINE = range(6)
+WORD_COLUMNS = 6
 NO_STATUS = 1000
 
 # columns of a text; the class of a path says only whether signatures may hit it
@@ -44,6 +49,9 @@ MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS = (1 << 12) - 1, (1 << 10) - 1, 12
 # what scan_lines carries from call to call
 S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_IPS, S_FIRST, S_LAST = range(9)
 STATE_SIZE = 9
+
+
+_SIMPLE_TEXT = "abcdefghijklmnopqrstuvwyzABCDEFGHIJKLMNOPQRSTUVWYZ0123456789-_=?,!:@~()<>[]}|"
 
 
 class Texts(NamedTuple):
@@ -104,6 +112,22 @@ def _find_mask(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any)
         return builder.bitcast(found, lane)
 
     return types.uint32(array, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def _prefetch(_typing: Any, array: Any, _index: Any) -> Any:
+    """Have a place in memory be on its way to the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 @intrinsic
@@ -367,11 +391,16 @@ def _close_quote(data, start, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _ip_slot(high, low, mask):
+    mixed = (high ^ _P5) * _P1 ^ low * _P2
+    return ((mixed ^ (mixed >> np.uint64(29))) * _P3 >> np.uint64(17)) & mask
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _number_ip(high, low, slots, keys, state):
     """The number of an address: one is given when it has none."""
     mask = np.uint64(slots.size - 1)
-    mixed = (high ^ _P5) * _P1 ^ low * _P2
-    slot = ((mixed ^ (mixed >> np.uint64(29))) * _P3 >> np.uint64(17)) & mask
+    slot = _ip_slot(high, low, mask)
     while True:
         number = slots[np.int64(slot)]
         if number < 0:
@@ -395,10 +424,9 @@ def regrow_ips(slots, keys, count):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _number_text(data, start, end, kind, seed, texts):
+def _number_text(data, start, end, kind, h, texts):
     """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
     length = end - start
-    h = _hash_text(data, start, length, seed + np.uint64(kind))
     tag = h >> np.uint64(32) << np.uint64(32)
     mask = np.uint64(texts.slots.size - 1)
     slot = h & mask
@@ -436,11 +464,11 @@ def _keep_text(data, start, length, kind, number, texts):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _is_full(texts, lines):
-    """Whether a line, and a path for each of so many lines, could be too much."""
+def _has_room(texts, more, size):
+    """Whether so many more texts of so many bytes together, and one line, fit."""
     return (
-        2 * (texts.size[0] + lines) + 6 > texts.slots.size
-        or texts.size[1] + 2 * MAX_LINE + PADDING > texts.arena.size
+        2 * (texts.size[0] + more) + 6 <= texts.slots.size
+        and texts.size[1] + size + MAX_LINE + PADDING <= texts.arena.size
     )
 
 
@@ -449,7 +477,7 @@ def _is_full(texts, lines):
 
 @njit(cache=True, nogil=True)
 def scan_lines(
-    data, end, since, until, accepts_users, seed, state, lines, line_hashes, refused,
+    data, end, since, until, accepts_users, seed, state, lines, words, refused,
     ip_slots, ip_keys, requests, others,
 ):  # fmt: skip
     """
@@ -458,35 +486,88 @@ def scan_lines(
     Lines outside [since, until) are understood and dropped. S_COUNT counts all lines.
     """
     groups = np.zeros(9, np.int64)
-    position = state[S_POSITION]
+    start = position = state[S_POSITION]
     while position < end:
+        size, more = position - start, state[S_LINES] + 1
         if (
-            state[S_LINES] >= lines.shape[0]
+            more > lines.shape[0]
             or state[S_REFUSED] >= refused.shape[0]
-            or 2 * state[S_IPS] + 2 > ip_slots.size
-            or _is_full(requests, 0)
-            or _is_full(others, 1)
+            or 2 * (state[S_IPS] + more) > ip_slots.size
+            or not _has_room(requests, more, size)
+            or not _has_room(others, 2 * more, size)
         ):
             break
         feed = _find(data, position, end, np.uint8(10), np.uint8(10))
         stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
         state[S_COUNT] += 1
         if not _scan_line(
-            data, position, stop, since, until, accepts_users, seed, state, groups,
-            lines, line_hashes, ip_slots, ip_keys, requests, others,
-        ):  # fmt: skip
+            data, position, stop, since, until, accepts_users, seed, state, groups, lines, words
+        ):
             row = state[S_REFUSED]
             refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
             state[S_REFUSED] = row + 1
         position = feed + 1
     state[S_POSITION] = position
+    _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others)
+
+
+@njit(cache=True, nogil=True)
+def _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others):
+    """
+    Put numbers in the place of addresses and texts.
+
+    The tables are larger than the processor's caches: what a line needs is asked for some lines
+    before it is needed.
+    """
+    count = state[S_LINES]
+    ip_mask = np.uint64(ip_slots.size - 1)
+    for row in range(count):
+        far, near = row + 16, row + 6
+        if far < count:
+            _prefetch(
+                requests.slots,
+                np.int64(words[far, OF_REQUEST] & np.uint64(requests.slots.size - 1)),
+            )
+            _prefetch(
+                others.slots, np.int64(words[far, OF_REFERRER] & np.uint64(others.slots.size - 1))
+            )
+            _prefetch(
+                others.slots, np.int64(words[far, OF_AGENT] & np.uint64(others.slots.size - 1))
+            )
+            slot = _ip_slot(words[far, IP_HIGH], words[far, IP_LOW], ip_mask)
+            _prefetch(ip_slots, np.int64(slot))
+        if near < count:
+            entry = requests.slots[
+                np.int64(words[near, OF_REQUEST] & np.uint64(requests.slots.size - 1))
+            ]
+            if entry != _0:
+                number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+                _prefetch(requests.records, number * TEXT_COLUMNS)
+                _prefetch(requests.arena, np.int64(requests.records[number, OFFSET]))
+            slot = _ip_slot(words[near, IP_HIGH], words[near, IP_LOW], ip_mask)
+            if ip_slots[np.int64(slot)] >= 0:
+                _prefetch(ip_keys, np.int64(ip_slots[np.int64(slot)]) * 2)
+        lines[row, IP] = _number_ip(
+            words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys, state
+        )
+        lines[row, REQUEST] = _number_text(
+            data, np.int64(lines[row, REQUEST]), np.int64(lines[row, REQUEST_END]), KIND_REQUEST,
+            words[row, OF_REQUEST], requests,
+        )  # fmt: skip
+        if lines[row, REFERRER] >= 0:
+            lines[row, REFERRER] = _number_text(
+                data, np.int64(lines[row, REFERRER]), np.int64(lines[row, REFERRER_END]),
+                KIND_REFERRER, words[row, OF_REFERRER], others,
+            )  # fmt: skip
+        if lines[row, AGENT] >= 0:
+            lines[row, AGENT] = _number_text(
+                data, np.int64(lines[row, AGENT]), np.int64(lines[row, AGENT_END]),
+                KIND_AGENT, words[row, OF_AGENT], others,
+            )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _scan_line(
-    data, start, stop, since, until, accepts_users, seed, state, groups,
-    lines, line_hashes, ip_slots, ip_keys, requests, others,
-):  # fmt: skip
+def _scan_line(data, start, stop, since, until, accepts_users, seed, state, groups, lines, words):
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
     if stop - start > MAX_LINE or stop - start < 48:
         return False
@@ -592,33 +673,68 @@ def _scan_line(
     state[S_LAST] = max(state[S_LAST], timestamp)
     row = state[S_LINES]
     lines[row, START], lines[row, END] = start, stop
-    lines[row, IP] = _number_ip(high, low, ip_slots, ip_keys, state)
     lines[row, MINUTE], lines[row, STATUS] = timestamp // 60, status
     lines[row, NUMBER] = state[S_COUNT]
-    lines[row, REQUEST] = _number_text(data, request, request_end, KIND_REQUEST, seed, requests)
+    lines[row, REQUEST], lines[row, REQUEST_END] = request, request_end
+    words[row, IP_HIGH], words[row, IP_LOW] = high, low
+    words[row, OF_LINE] = hash_bytes(data, start, stop, _0)
+    words[row, OF_REQUEST] = _hash_text(data, request, request_end - request, seed)
+    words[row, OF_REFERRER] = words[row, OF_AGENT] = _0
     lines[row, REFERRER] = lines[row, AGENT] = -1
     if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
-        lines[row, REFERRER] = _number_text(
-            data, referrer, referrer_end, KIND_REFERRER, seed, others
-        )
+        lines[row, REFERRER], lines[row, REFERRER_END] = referrer, referrer_end
+        words[row, OF_REFERRER] = _hash_text(data, referrer, referrer_end - referrer, seed)
     if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
-        lines[row, AGENT] = _number_text(data, agent, agent_end, KIND_AGENT, seed, others)
-    line_hashes[row] = hash_bytes(data, start, stop, _0)
+        lines[row, AGENT], lines[row, AGENT_END] = agent, agent_end
+        words[row, OF_AGENT] = _hash_text(data, agent, agent_end - agent, seed + _1)
     state[S_LINES] = row + 1
     return True
 
 
 # texts
 
+_LETTER = 0xE9
+"""Stands for any letter beyond ASCII."""
+_SIMPLE = np.array(
+    [ord(chr(b).lower()) if chr(b) in _SIMPLE_TEXT else 0 for b in range(256)], np.uint8
+)
+"""Bytes that mean themselves, whatever is before them, in lower case; 0 for the others."""
+
 
 @njit(cache=True, nogil=True, inline="always")
 def _hex(byte):
+    byte = np.int64(byte)
     if 48 <= byte <= 57:
         return np.int64(byte - 48)
     lower = byte | 32
     if 97 <= lower <= 102:
         return np.int64(lower - 87)
     return np.int64(-1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _read_percent(source, read, end):
+    """
+    Read what is percent-encoded, its `%` being read: the byte or _LETTER, and the end.
+
+    (-1, 0) for what decode reads another way or has another view of: control characters, `%`, `.`,
+    backslashes, and BC and BE in UTF-8.
+    """
+    if read + 2 > end:
+        return np.int64(-1), np.int64(0)
+    byte = _hex(source[read]) * 16 + _hex(source[read + 1])
+    if _hex(source[read]) < 0 or _hex(source[read + 1]) < 0:
+        return np.int64(-1), np.int64(0)
+    if 32 <= byte <= 126 and byte != 37 and byte != 92 and byte != 46:
+        return byte + (32 if 65 <= byte <= 90 else 0), read + 2
+    if byte != 0xC3 or read + 5 > end or source[read + 2] != 37:  # U+00C0 to U+00FF
+        return np.int64(-1), np.int64(0)
+    more = _hex(source[read + 3]) * 16 + _hex(source[read + 4])
+    if _hex(source[read + 3]) < 0 or _hex(source[read + 4]) < 0 or not 0x80 <= more <= 0xBF:
+        return np.int64(-1), np.int64(0)
+    if more == 0xBC or more == 0xBE:
+        return np.int64(-1), np.int64(0)
+    return np.int64(_LETTER), read + 5
 
 
 @njit(cache=True, nogil=True)
@@ -632,65 +748,44 @@ def reduce_text(source, start, end, is_url, target, at):
     """
     if end - start > MAX_TEXT:
         return np.int64(-1)
-    first = at
-    last, slashes, read = np.int64(0), False, start
+    first, slashes, read = at, False, start
     while read < end:
-        byte = np.int64(source[read])
+        byte = np.int64(_SIMPLE[source[read]])
         read += 1
-        if byte < 32 or byte > 126 or byte == 92:
-            return np.int64(-1)
+        if byte:
+            target[at] = byte
+            at += 1
+            continue
+        byte = np.int64(source[read - 1])
         if byte == 43 and is_url:
             byte = 32
         elif byte == 37:
-            if not is_url or read + 2 > end:
-                return np.int64(-1)
-            upper, lower = _hex(source[read]), _hex(source[read + 1])
-            if upper < 0 or lower < 0:
-                return np.int64(-1)
-            byte = upper * 16 + lower
-            read += 2
-            if byte == 0xC3 or byte == 0xD0:
-                # U+00C0..U+00FF, U+0410..U+043F; BC and BE are odd encodings to decode.view
-                if read + 3 > end or source[read] != 37:
-                    return np.int64(-1)
-                upper, lower = _hex(source[read + 1]), _hex(source[read + 2])
-                byte2 = upper * 16 + lower
-                if (
-                    upper < 0
-                    or lower < 0
-                    or byte2 > 0xBF
-                    or byte2 < (0x80 if byte == 0xC3 else 0x90)
-                ):
-                    return np.int64(-1)
-                if byte2 == 0xBC or byte2 == 0xBE:
-                    return np.int64(-1)
-                read += 3
-                byte = 0xE9
-            elif byte < 32 or byte > 126 or byte == 37 or byte == 92 or byte == 46:
-                return np.int64(-1)
+            byte, read = _read_percent(source, read, end) if is_url else (np.int64(-1), read)
+        elif 65 <= byte <= 90:
+            byte += 32
+        last = np.int64(target[at - 1]) if at > first else np.int64(0)
+        if byte < 32 or byte == 127 or (byte > 127 and byte != _LETTER):
+            return np.int64(-1)
         # quotes and the like have a view as a shell sees them
         if byte == 34 or byte == 39 or byte == 94 or byte == 96 or byte == 36 or byte == 123:
             return np.int64(-1)
-        if 65 <= byte <= 90:
-            byte += 32
+        if byte == 92 or (byte == 38 and not is_url):
+            return np.int64(-1)
+        # &#  /*  0x
+        if (
+            (byte == 35 and last == 38)
+            or (byte == 42 and last == 47)
+            or (byte == 120 and last == 48)
+        ):
+            return np.int64(-1)
         if byte == 32 and last == 32:
             continue
-        if byte == 35 and last == 38:  # &#
-            return np.int64(-1)
-        if byte == 38 and not is_url:
-            return np.int64(-1)
-        if byte == 42 and last == 47:  # /*
-            return np.int64(-1)
-        if byte == 120 and last == 48:  # 0x
-            return np.int64(-1)
         if is_url:
-            if byte == 59 or (byte == 46 and (last == 47 or last == 46)):  # ; /. ..
+            if byte == 59 or (byte == 46 and (last == 47 or last == 46)):  # ;  /.  ..
                 return np.int64(-1)
-            if byte == 47 and last == 47:
-                slashes = True
+            slashes = slashes or (byte == 47 and last == 47)
         target[at] = byte
         at += 1
-        last = byte
     target[at] = 10
     written = at
     at += 1
@@ -722,7 +817,7 @@ def reduce_requests(first, seed, requests, paths, methods, method_count, origina
     o, q, row = np.int64(0), np.int64(0), np.int64(0)
     number = np.int64(first)
     arena = requests.arena
-    while number < requests.size[0] and not _is_full(paths, 1):
+    while number < requests.size[0] and _has_room(paths, 1, 0):
         record = requests.records[number]
         start = np.int64(record[OFFSET])
         end = start + record[LENGTH]
@@ -741,7 +836,8 @@ def reduce_requests(first, seed, requests, paths, methods, method_count, origina
                 mark += 1
             if mark == stop or arena[mark] == 63:
                 record[METHOD] = method
-                record[PATH] = _number_text(arena, target, mark, KIND_PATH, seed, paths)
+                h = _hash_text(arena, target, mark - target, seed)
+                record[PATH] = _number_text(arena, target, mark, KIND_PATH, h, paths)
                 new_o, new_q = reduce_text(arena, target, stop, True, original, o), q
                 if mark + 1 < stop:
                     new_q = reduce_text(arena, mark + 1, stop, True, query, q)

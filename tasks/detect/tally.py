@@ -66,6 +66,8 @@ ORDINARY_SHARE: Final = 32
 
 _MAGIC: Final = b"MWT1"
 _SCHEMAS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
+_PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
+"""Rows that nearly always fit into one part; what does not fit is encoded twice."""
 _FLUSH_ENTRIES: Final = 50_000
 _COMPACT_ROWS: Final = 500_000
 _LAST_MINUTE: Final = 2**31 - 1
@@ -121,7 +123,8 @@ class Tally:
         return [
             part
             for kind, table in zip(_SCHEMAS, tables, strict=True)
-            for part in _encode(_MAGIC + kind, table, max_bytes)
+            for piece in table.iter_slices(_PIECE_ROWS[kind])
+            for part in _encode(_MAGIC + kind, piece, max_bytes)
         ]
 
     @classmethod
@@ -234,9 +237,9 @@ class TallyBuilder:
         """Rows of COUNTS."""
         self._tables[0].add(counts)
 
-    def add_samples(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows of SAMPLES, any number of times."""
-        self._tables[2].add_rows(rows)
+    def add_samples(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Columns of SAMPLES, any number of times."""
+        self._tables[2].add_columns(columns)
 
     def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
         """How *line* is kept."""
@@ -291,7 +294,11 @@ class TallyBuilder:
     def _lowest_samples(self, samples: pl.DataFrame) -> pl.DataFrame:
         place = ["extent", "source_ip", "minute"]
         unique = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
-        return keep_lowest(unique, self._limits, place)
+        crowd = unique.select(pl.len().over(place) > ORDINARY_SAMPLES).to_series()
+        # no slot of a few lines is too full; most places have no more
+        return pl.concat(
+            [unique.filter(~crowd), keep_lowest(unique.filter(crowd), self._limits, place)]
+        )
 
 
 class ExtentSink:
@@ -345,8 +352,10 @@ class _Table:
         self._chunks: list[pl.DataFrame] = []
 
     def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        columns = list(zip(*rows, strict=True))
-        if columns:
+        self.add_columns(list(zip(*rows, strict=True)))
+
+    def add_columns(self, columns: Sequence[Sequence[Any]]) -> None:
+        if columns and columns[0]:
             data = dict(zip(self._schema, columns, strict=True))
             self.add(pl.DataFrame(data, schema=self._schema))
 
@@ -491,8 +500,12 @@ def _sum_counts(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
-    rank = pl.col("value_hash").rank("ordinal").over("extent", "source_ip", "minute", "counter")
-    return values.unique().filter(rank <= MAX_DISTINCT_VALUES)
+    place = ("extent", "source_ip", "minute", "counter")
+    values = values.unique()
+    crowd = values.select(pl.len().over(place) > MAX_DISTINCT_VALUES).to_series()
+    rank = pl.col("value_hash").rank("ordinal").over(place)
+    lowest_of_many = values.filter(crowd).filter(rank <= MAX_DISTINCT_VALUES)
+    return pl.concat([values.filter(~crowd), lowest_of_many])
 
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:

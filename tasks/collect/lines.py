@@ -6,7 +6,7 @@ from tasks.collect.streams import TAIL_BYTES
 
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is one line, of which only this much and one byte more is kept."""
-_CHUNK_BYTES = 2 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 class LineReader:

@@ -312,3 +312,16 @@ def test_wide_patterns_match_what_the_narrow_ones_match():
                 cut = sorted(generator.sample(range(len(text) + 1), 2))
                 for some in (text, text[cut[0] : cut[1]]):
                     assert wide.search(some) or not narrow.search(some)
+
+
+def test_without_a_compiler_the_exact_path_counts(monkeypatch):
+    """Where the kernel cannot be loaded, everything is counted line by line, and the same."""
+    data = b"\n".join(
+        b'192.0.2.%d - - [22/Feb/2026:22:10:%02d +0300] "GET /%d HTTP/1.1" 404 1 "-" "x"'
+        % (n % 9, n % 60, n)
+        for n in range(500)
+    )
+    expected = counted(data, SHIPPED, is_compiled=True)[:2]
+    monkeypatch.setattr(engine_module, "load_kernel", lambda: None)
+
+    assert counted(data, SHIPPED, is_compiled=True)[:2] == expected

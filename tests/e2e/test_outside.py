@@ -250,7 +250,7 @@ def test_where_the_model_fails_the_rules_answer_and_the_run_says_so(
     state, message = scans.final_state(logs_of(tmp_path, *PUBLIC[:4]))
 
     assert state == "COMPLETED Degraded"
-    assert "verdict(s) by the rules analyst" in message
+    assert "1 verdict by the rules analyst" in message
     judged = {
         ip: (analyst, reason)
         for ip, analyst, reason in scans.rows(
@@ -286,7 +286,7 @@ def test_a_web_that_does_not_answer_costs_research_only(database, tavily, telegr
     state, message = scans.final_state(logs_of(tmp_path, PUBLIC[0]))
 
     assert state == "COMPLETED Degraded"
-    assert "1 suspect(s) with less research" in message
+    assert "1 suspect with less research" in message
     assert statuses(database) == {PUBLIC[0]: "confirmed"}
     assert len(telegram.messages) == 1
 

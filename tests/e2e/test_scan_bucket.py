@@ -37,7 +37,7 @@ def test_1500_objects_are_counted_once_and_what_is_new_later_is_found(database, 
     """Several pages, odd keys, a key that sorts before all others, and an overwritten object."""
     with ThreadPoolExecutor(4) as threads:
         for number in range(1493):
-            line = scans.request("198.51.100.5", f"/page/{number}")
+            line = scans.request(f"192.0.2.{number % 250}", f"/page/{number}")
             threads.submit(put, f"logs/2026/02/22/{number:05}.log", line)
     for number, key in enumerate(ODD_KEYS, start=101):
         put(key, scans.attack(address(number)))

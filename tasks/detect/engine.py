@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from ipaddress import IPv6Address
 from itertools import repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,8 +68,10 @@ _SIGNED: Final = frozenset(
 """What signatures may look at; and at user names, which the kernel refuses then."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
-_COLD_BYTES: Final = 32 * 1024**2
-"""Less than that is counted sooner than the kernel is loaded, or compiled on a new machine."""
+_COLD_BYTES: Final = 1024**2
+"""Less than that is counted sooner than the kernel is loaded."""
+_COMPILING: Final = 32
+"""Times as long as loading it takes to compile it, once on every machine."""
 _REQUEST_SLOTS: Final = 1 << 18
 _PATH_SLOTS: Final = 1 << 17
 _OTHER_SLOTS: Final = 1 << 16
@@ -136,7 +139,7 @@ class Engine:
         self._seen_bytes += len(block)
         if self._columns is None:
             is_warm = "tasks.detect.kernel" in sys.modules
-            if not is_warm and self._seen_bytes < _COLD_BYTES:
+            if not is_warm and self._seen_bytes < _cold_bytes():
                 return BlockCount.nothing(block, lines_before)
             if load_kernel() is None:
                 return BlockCount.nothing(block, lines_before)
@@ -209,6 +212,12 @@ class _Outcomes:
         """Outcomes are numbered anew, counters stay."""
         self.judged.clear()
         self._numbers.clear()
+
+
+def _cold_bytes() -> int:
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    compiled = Path(__file__).with_name("__pycache__").glob(f"kernel.scan_lines-*.{version}.nbi")
+    return _COLD_BYTES if any(compiled) else _COLD_BYTES * _COMPILING
 
 
 class _Columns:

@@ -61,7 +61,7 @@ RULE_SAMPLES: Final = 2
 ORDINARY_SAMPLES: Final = 2
 ORDINARY: Final = ""
 """The slot of lines that no rule takes for evidence."""
-ORDINARY_SHARE: Final = 32
+ORDINARY_SHARE: Final = 8
 """One of so many ordinary lines is a candidate; by its hash, so it is the same one everywhere."""
 
 _MAGIC: Final = b"MWT1"
@@ -396,7 +396,7 @@ def sample_limits(rules: RuleSet) -> dict[str, int]:
 
 def sample_shares(rules: RuleSet) -> dict[str, int]:
     """
-    One of how many lines of a counter is a candidate for being kept: 1, 2, 4, ... up to 32.
+    One of how many lines of a counter is a candidate for being kept: 1, 2, 4, ... up to ORDINARY_SHARE.
 
     Where many lines make a finding, one of several is enough to leave some of each finding, and
     clients that come nowhere near it leave few. A line of several counters goes by the smallest.

@@ -209,10 +209,18 @@ def test_the_lowest_of_a_union_are_the_lowest_of_the_lowest():
 
 
 def test_benign_clients_cost_little():
-    """About one of 32 clients with a single page view leaves a line."""
+    """About one of eight clients with a single page view leaves a line."""
     pages = [request(NEW_YEAR, "/", source_ip=f"198.51.{n // 250}.{n % 250}") for n in range(1000)]
 
-    assert 15 < count([pages]).samples.height < 50
+    assert 85 < count([pages]).samples.height < 165
+
+
+def test_who_only_comes_often_leaves_evidence_whatever_the_threshold_of_a_run():
+    """A run may ask for a hundred requests: each of these fifty clients has a line to show."""
+    clients = [f"198.51.100.{n}" for n in range(50)]
+    visits = [request(NEW_YEAR, f"/{n}", source_ip=ip) for n in range(100) for ip in clients]
+
+    assert set(count([visits]).samples["source_ip"]) == set(clients)
 
 
 def test_short_lines_are_kept_as_they_are():

@@ -396,7 +396,7 @@ def sample_limits(rules: RuleSet) -> dict[str, int]:
 
 def sample_shares(rules: RuleSet) -> dict[str, int]:
     """
-    One of how many lines of a counter is a candidate for being kept: 1, 2, 4, ... up to ORDINARY_SHARE.
+    One of how many lines of a counter may be kept: 1, 2, 4, ... up to ORDINARY_SHARE.
 
     Where many lines make a finding, one of several is enough to leave some of each finding, and
     clients that come nowhere near it leave few. A line of several counters goes by the smallest.

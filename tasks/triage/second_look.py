@@ -7,11 +7,15 @@ from tasks.model.verdicts import AnalystName, Judgement, Research, VerdictKind
 
 
 def is_worth_second_look(judgement: Judgement, research: Research) -> bool:
-    """Whether a model judged and the web was searched anew and had something to say."""
+    """
+    Whether a model judged without pages that there are.
+
+    Pages from the cache count like pages of a fresh search: another suspect paid for them, but
+    this one's analyst has not seen them.
+    """
     return (
         judgement.analyst is AnalystName.BEDROCK
         and not judgement.verdict.verdict.is_benign
-        and research.searches > 0
         and bool(research.references)
     )
 

@@ -26,15 +26,13 @@ GUILTY = judgement(VerdictKind.TRUE_POSITIVE)
     [
         (GUILTY, FOUND, True),
         (GUILTY, replace(FOUND, references=()), False),
-        (GUILTY, replace(FOUND, searches=0), False),
+        (GUILTY, replace(FOUND, searches=0), True),
         (judgement(VerdictKind.BENIGN), FOUND, False),
         (judgement(VerdictKind.TRUE_POSITIVE, AnalystName.RULES), FOUND, False),
     ],
 )
-def test_a_second_look_needs_a_guilty_verdict_of_a_model_and_something_new(
-    first, research, expected
-):
-    """Without news, or without a model, a second look costs money and changes nothing."""
+def test_a_second_look_needs_a_guilty_verdict_of_a_model_and_pages(first, research, expected):
+    """Pages of the cache, which another suspect paid for a moment ago, are news to this one."""
     assert is_worth_second_look(first, research) is expected
 
 

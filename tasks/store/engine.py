@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from ssl import SSLEOFError, SSLError, SSLZeroReturnError
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
@@ -12,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
+from tasks.store import tls
 
 Transaction = Connection
 """What is written through it is committed together, or not at all."""
@@ -34,7 +36,15 @@ MYSQL_CONFIGURATION = {
     1049: "does not know this database: create it, with character set utf8mb4",
     1142: "refused a statement: grant the user all privileges on the database",
     1698: "refused the user or password: set MIDDLEWATCH_DATABASE_URL right",
+    2026: "has no TLS, which the ssl_ parameters of MIDDLEWATCH_DATABASE_URL ask for: turn it on "
+    "there, or leave them out",
+    3159: "takes encrypted connections only: add ssl_ca=PATH to MIDDLEWATCH_DATABASE_URL",
 }
+PARAMETERS: dict[str, frozenset[str]] = {
+    "sqlite": frozenset(),
+    "mysql": tls.PARAMETERS | {"charset", "password", "unix_socket", "user"},
+}
+"""What may follow the question mark of a URL, by backend; the driver would take much more."""
 
 
 def engine_for(url: str) -> Engine:
@@ -72,7 +82,20 @@ def _parse(url: str) -> URL:
             "MIDDLEWATCH_DATABASE_URL has more than one @: write those of the user and the "
             "password as %40."
         )
+    _check_parameters(parsed)
     return parsed
+
+
+def _check_parameters(url: URL) -> None:
+    known = PARAMETERS["sqlite" if url.get_backend_name() == "sqlite" else "mysql"]
+    if url.query.keys() <= known and all(isinstance(v, str) for v in url.query.values()):
+        return
+    what = f"takes {', '.join(sorted(known))}, each once" if known else "takes no parameter"
+    # not which one: it may be what follows an & in a password
+    raise ConfigurationError(
+        f"MIDDLEWATCH_DATABASE_URL has a parameter that is not known or comes twice: after its "
+        f"question mark a {url.get_backend_name()} URL {what}."
+    )
 
 
 def name_for_people(engine: Engine) -> str:
@@ -82,8 +105,9 @@ def name_for_people(engine: Engine) -> str:
 
 @cache
 def _mysql_engine(url: URL) -> Engine:
+    context = tls.open_context({k: v for k, v in url.query.items() if isinstance(v, str)})
     return create_engine(
-        url,
+        url.difference_update_query(tls.PARAMETERS),
         hide_parameters=True,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
@@ -96,6 +120,7 @@ def _mysql_engine(url: URL) -> Engine:
             "read_timeout": MYSQL_ANSWER_SECONDS,
             "write_timeout": MYSQL_ANSWER_SECONDS,
             "init_command": "SET time_zone='+00:00'",
+            **({"ssl": context} if context else {}),
         },
     )
 
@@ -172,6 +197,9 @@ def _in_our_words(error: DBAPIError, engine: Engine) -> Exception:
                 "and the rights of the file and its folder."
             )
         return PermanentError(f"The database {where} refused a statement: {text}.")
+    refusal = getattr(cause, "original_exception", None)
+    if isinstance(refusal, SSLError) and not isinstance(refusal, SSLEOFError | SSLZeroReturnError):
+        return ConfigurationError(f"The database {where} {tls.explain_refusal(refusal)}.")
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     if code in MYSQL_CONFIGURATION:
         return ConfigurationError(f"The database {where} {MYSQL_CONFIGURATION[code]}.")

@@ -62,19 +62,22 @@ class MariaDB:
 
 
 @contextmanager
-def running_mariadb() -> Iterator[MariaDB]:
+def running_mariadb(*options: str) -> Iterator[MariaDB]:
     """
     Start a server on a free loopback port with a data directory of its own.
+
+    Args:
+        options: More of mariadbd's, such as `--ssl-cert=PATH`.
 
     Raises:
         RuntimeError: It is not installed or did not start; the message ends with its log.
     """
     # not pytest's tmp_path: a socket's path must be shorter than 108 bytes
     with tempfile.TemporaryDirectory(prefix="mariadb-") as directory:
-        yield from _running(Path(directory))
+        yield from _running(Path(directory), options)
 
 
-def _running(directory: Path) -> Iterator[MariaDB]:
+def _running(directory: Path, options: tuple[str, ...]) -> Iterator[MariaDB]:
     as_user = ["--user=root"] if os.geteuid() == 0 else []
     subprocess.run(
         [
@@ -109,6 +112,7 @@ def _running(directory: Path) -> Iterator[MariaDB]:
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=16M",
                 "--performance-schema=OFF",
+                *options,
             ],
             stdin=subprocess.PIPE,
             stdout=output,

@@ -22,6 +22,7 @@ class Proxy:
         self.is_refusing = False
         self.delay_seconds = 0.0
         self.connections = 0
+        self.bytes_from_clients = 0
         self._upstream_port = upstream_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
@@ -59,12 +60,14 @@ class Proxy:
                 upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
                 with self._lock:
                     self._open |= {client, upstream}
-                for pair in ((client, upstream), (upstream, client)):
+                for pair in ((client, upstream, True), (upstream, client, False)):
                     threading.Thread(target=self._pump, args=pair, daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, is_client: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                if is_client:
+                    self.bytes_from_clients += len(data)
                 if self.delay_seconds:
                     time.sleep(self.delay_seconds)
                 target.sendall(data)

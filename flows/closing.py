@@ -8,7 +8,7 @@ from prefect.states import Completed, Failed
 
 from flows.history import publish
 from flows.lifecycle import Tale
-from flows.report import format_count
+from flows.report import MAX_NAMED, format_count
 from tasks.model.objects import (
     Coverage,
     Plan,
@@ -23,8 +23,6 @@ from tasks.store.runs import close_run
 from tasks.store.schema import open_database
 
 MESSAGE_CHARACTERS = 2000
-MAX_NAMED = 20
-"""Objects that the report names one by one."""
 
 
 def close(run: Run, tale: Tale) -> State[RunSummary]:

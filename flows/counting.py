@@ -8,6 +8,7 @@ from prefect.futures import PrefectFuture
 
 from flows.history import Progress
 from flows.lifecycle import Tale, error_of, explain
+from flows.report import MAX_NAMED
 from tasks.collect.batches import make_batches
 from tasks.collect.task import find_new_objects
 from tasks.detect.task import tally_batch
@@ -26,8 +27,6 @@ from tasks.model.objects import (
     digest,
 )
 from tasks.model.runs import Run
-
-MAX_NAMED = 20
 
 
 def find_objects(run: Run, location: Location, tale: Tale) -> Plan:

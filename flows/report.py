@@ -20,7 +20,9 @@ from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Conclusion
 from tasks.notify.message import count_for_people
 
-_ROWS = 20
+MAX_NAMED = 20
+"""Objects, addresses, incidents or sentences that a run names one by one."""
+
 _LONGEST_TEXT = 300
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -64,7 +66,7 @@ def render_report(run: RunSummary) -> str:
             notes=run.notes,
             unread=[("Not read", run.skipped), ("Quarantined", run.quarantined)],
             unparsed=[(key, s, redact(s.line).text) for key, s in run.unparsed],
-            limit=_ROWS,
+            limit=MAX_NAMED,
         )
         .strip()
         + "\n"

@@ -8,7 +8,7 @@ from prefect import allow_failure
 from prefect.futures import PrefectFuture, wait
 
 from flows.lifecycle import Tale, error_of, explain, whole
-from flows.report import format_count
+from flows.report import MAX_NAMED, format_count
 from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState
 from tasks.model.runs import Run, order_of_urgency
 from tasks.model.verdicts import Judged
@@ -22,8 +22,6 @@ MAX_SINGLE_RECORDS = 50
 """More incidents than this are written many at a time: a task run for each takes longer than it."""
 PART = 500
 """Incidents that one task writes together."""
-MAX_NAMED = 20
-"""Addresses that a message names one by one."""
 
 
 def tell_and_record(

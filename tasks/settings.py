@@ -4,7 +4,8 @@ from decimal import Decimal
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -33,6 +35,16 @@ def _check_zone(name: str) -> str:
     return name
 
 
+def _check_web_address(url: str) -> str:
+    parts = urlsplit(url)  # a ValueError of its own for half an IPv6 address
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it is no http or https URL; unset it to use the vendor's")
+    return url.rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_check_web_address)]
+
+
 class Settings(BaseSettings):
     """
     Read from the environment; names that are not ours keep their standard spelling.
@@ -44,6 +56,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="MIDDLEWATCH_", env_file=".env", extra="ignore", frozen=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_empty_for_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """As compose files and half-filled copies of .env.example have them."""
+        return {name: value for name, value in values.items() if value != ""}
 
     source: Annotated[
         str | None,
@@ -140,7 +158,8 @@ class Settings(BaseSettings):
         ),
     ] = None
     tavily_api_url: Annotated[
-        str, Field(validation_alias=AliasChoices("TAVILY_API_URL"), description="API base URL.")
+        WebAddress,
+        Field(validation_alias=AliasChoices("TAVILY_API_URL"), description="API base URL."),
     ] = "https://api.tavily.com"
     max_searches: Annotated[
         int, Field(ge=0, le=20, description="Web searches per suspect; 0 turns research off.")
@@ -158,7 +177,8 @@ class Settings(BaseSettings):
         ),
     ] = None
     telegram_api_url: Annotated[
-        str, Field(validation_alias=AliasChoices("TELEGRAM_API_URL"), description="API base URL.")
+        WebAddress,
+        Field(validation_alias=AliasChoices("TELEGRAM_API_URL"), description="API base URL."),
     ] = "https://api.telegram.org"
 
 
@@ -174,7 +194,8 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors(include_input=False)
+            f"{_variable(str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors(include_input=False)
         )
         # outside the except block the value would not be in the traceback's context either
     raise ConfigurationError(f"Set these environment variables right and try again: {problems}.")

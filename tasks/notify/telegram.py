@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -78,13 +78,8 @@ class TelegramChannel:
         Check what can be checked without a call.
 
         Raises:
-            ConfigurationError: The URL is none, or the token or the chat is empty.
+            ConfigurationError: The token or the chat is empty.
         """
-        if not _is_web_address(self.api_url):
-            raise ConfigurationError(
-                "TELEGRAM_API_URL is not an http or https URL;"
-                " unset it to use https://api.telegram.org."
-            )
         if not self.token.get_secret_value().strip():
             raise ConfigurationError(
                 "TELEGRAM_BOT_TOKEN is empty; set it to the token that @BotFather gave you."
@@ -166,8 +161,7 @@ class TelegramChannel:
         content = b""
         try:
             with requests.post(
-                f"{self.api_url.rstrip('/')}"
-                f"/bot{quote(self.token.get_secret_value().strip(), safe=':')}/sendMessage",
+                f"{self.api_url}/bot{quote(self.token.get_secret_value().strip(), safe=':')}/sendMessage",
                 json=body,
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,
@@ -202,14 +196,6 @@ class TelegramChannel:
                 is_ambiguous=True,
             )
         return PermanentError(f"{what}; {_advise(status)}.")
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _advise(status: int) -> str:

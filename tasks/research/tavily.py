@@ -41,7 +41,7 @@ class TavilySearch:
                 "TAVILY_API_KEY is empty: set it to a key, or unset it to turn web research off."
             )
         self._api_key = api_key
-        self._api_url = api_url.rstrip("/")
+        self._api_url = api_url
         self._local = threading.local()
 
     def search(self, query: str) -> tuple[Reference, ...]:

@@ -23,7 +23,7 @@ def server():
 @pytest.fixture
 def web(server, monkeypatch):
     monkeypatch.setattr(adapter, "TIMEOUT_SECONDS", 1)
-    return TavilySearch(SecretStr(KEY), server.url + "/")
+    return TavilySearch(SecretStr(KEY), server.url)
 
 
 def test_a_search_finds_pages(server, web):

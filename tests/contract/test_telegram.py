@@ -259,18 +259,13 @@ def test_captive_portal_is_not_taken_for_a_delivery(server, channel):
 
 
 @pytest.mark.parametrize(
-    ("url", "token", "chat", "variable"),
-    [
-        ("api.telegram.org", "1:x", "1", "TELEGRAM_API_URL"),
-        ("http://[::1", "1:x", "1", "TELEGRAM_API_URL"),
-        ("https://api.telegram.org", " ", "1", "TELEGRAM_BOT_TOKEN"),
-        ("https://api.telegram.org", "1:x", "", "TELEGRAM_CHAT_ID"),
-    ],
+    ("token", "chat", "variable"),
+    [(" ", "1", "TELEGRAM_BOT_TOKEN"), ("1:x", "", "TELEGRAM_CHAT_ID")],
 )
-def test_unusable_settings_are_named(url, token, chat, variable):
+def test_unusable_settings_are_named(token, chat, variable):
     """What cannot work is refused before the first call, by the name of its variable."""
     with pytest.raises(ConfigurationError, match=variable):
-        TelegramChannel(url, SecretStr(token), chat)
+        TelegramChannel("https://api.telegram.org", SecretStr(token), chat)
 
 
 FAILURES = {

@@ -29,6 +29,9 @@ _BEST_FIT = str.maketrans(
 _STRAY_BYTES = {0xDC00 + byte: chr(byte) for byte in range(0x80, 0x100)}
 _LINE_BREAK = re.compile(r"[\r\n]+")
 _WHITESPACE = re.compile(r"[\s\x01-\x1f\x7f\x80-\x9f]+")
+# most texts have none of what a step looks for: to see that is cheaper than the step
+_ESCAPE_HINT = re.compile(r"\\|%u|0x", re.IGNORECASE)
+_ODD_HINT = re.compile(r"%(?:2[5e6]|5c|c0|c1|[ef]0%80|u00|00|bc|be)|&|\\[xu]|\xbc", re.IGNORECASE)
 
 # encodings that browsers do not choose
 _ESCAPES = {"%26": "&", "%23": "#", "%3b": ";", "%5c": "\\"}
@@ -36,7 +39,6 @@ _ESCAPED_ESCAPE = re.compile("|".join(_ESCAPES))
 _ODDLY_SENT = re.compile(
     r"%(?:25|2e|c0|c1|[ef]0%80|u00|00|bc|be)|&(?:#|lt;)|\\[xu][0-9a-f]{2}|\xbc"
 )
-_SQL_HINT = re.compile(r"/\*|\x00")
 _SQL_CONDITIONAL = re.compile(r"/\*!\d{0,6}")
 _SQL_COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _SHELL_HINT = re.compile(r"['\"\\^`]|\$[@*{i]|\{[^{}]{1,200},")
@@ -64,7 +66,7 @@ def decode(text: str | bytes, *, is_url: bool = False) -> str:
     >>> decode("1'+union/**/%u0053elect", is_url=True)
     "1' union/**/select"
     """
-    return _WHITESPACE.sub(" ", _undo(text, is_url=is_url))
+    return _space(_undo(text, is_url=is_url))
 
 
 def view(text: str | bytes, *, is_url: bool = False) -> tuple[str, ...]:
@@ -76,23 +78,24 @@ def view(text: str | bytes, *, is_url: bool = False) -> tuple[str, ...]:
     `${IFS}` and braces as spaces; and for a URL as a path with `/` only, without `/./`, `//` and
     `;parameters`, and that with its `..` resolved. None of them holds `\n`.
     """
+    text = _bound(_read(text))
     undone = _undo(text, is_url=is_url)
-    decoded = _WHITESPACE.sub(" ", undone)
+    decoded = _space(undone)
     views = [decoded]
-    if is_url and _ODDLY_SENT.search(sent := _as_sent(text)):
+    if is_url and _ODD_HINT.search(text) and _ODDLY_SENT.search(sent := _as_sent(text)):
         views.append(sent)
-    if _LINE_BREAK.search(undone):
+    if "\n" in undone or "\r" in undone:
         views.append(
             "\r".join(_WHITESPACE.sub(" ", li).strip() for li in _LINE_BREAK.split(undone))
         )
-    if _SQL_HINT.search(decoded):
+    if "/*" in decoded or "\x00" in decoded:
         views.append(_read_as_sql(decoded))
     if _SHELL_HINT.search(decoded):
         views.append(_read_as_shell(decoded))
     if is_url and _PATH_HINT.search(decoded):
         path = _read_as_path(decoded)
         views += [path, _resolve(path)]
-    return tuple(dict.fromkeys(views))
+    return tuple(dict.fromkeys(views)) if len(views) > 1 else (decoded,)
 
 
 def _undo(text: str | bytes, *, is_url: bool) -> str:
@@ -120,19 +123,33 @@ def _bound(text: str) -> str:
     return text[:half] + text[-half:]
 
 
-def _as_sent(text: str | bytes) -> str:
-    sent = _ESCAPED_ESCAPE.sub(lambda found: _ESCAPES[found[0]], _bound(_read(text)).lower())
-    return _WHITESPACE.sub(" ", sent.encode("utf-8", "replace").decode())
+def _space(text: str) -> str:
+    """*text* with single spaces for runs of white space and control characters."""
+    if text.isprintable() and "  " not in text:
+        return text
+    return _WHITESPACE.sub(" ", text)
+
+
+def _as_sent(text: str) -> str:
+    sent = _ESCAPED_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text.lower())
+    return _space(sent if sent.isascii() else sent.encode("utf-8", "replace").decode())
 
 
 def _decode_once(text: str) -> str:
-    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
-    text = _UNICODE_ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
-    text = _BYTE_ESCAPE.sub(r"%\1", text)
-    text = _LENIENT_HEX.sub(_read_lenient_hex, text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+    if _ESCAPE_HINT.search(text):
+        text = _UNICODE_ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+        text = _BYTE_ESCAPE.sub(r"%\1", text)
+    if "%" in text:
+        text = _LENIENT_HEX.sub(_read_lenient_hex, text)
+    elif text.isascii():
+        return text
     data = unquote_to_bytes(_encode(text))
-    data = _OVERLONG.sub(_shorten, data)
-    text = data.decode("utf-8", "surrogateescape").translate(_STRAY_BYTES)
+    if data.isascii():
+        return data.decode("ascii")
+    text = _OVERLONG.sub(_shorten, data).decode("utf-8", "surrogateescape")
+    text = text.translate(_STRAY_BYTES)
     return _bound(unicodedata.normalize("NFKC", text).translate(_BEST_FIT))
 
 
@@ -156,13 +173,16 @@ def _shorten(found: re.Match[bytes]) -> bytes:
 def _read_as_sql(text: str) -> str:
     text = _SQL_CONDITIONAL.sub(" ", text.replace("\x00", ""))
     text = _SQL_COMMENT.sub(" ", text).replace("*/", " ")
-    return _WHITESPACE.sub(" ", text)
+    return _space(text)
 
 
 def _read_as_shell(text: str) -> str:
-    text = _SHELL_NOISE.sub("", _SHELL_SPACE.sub(" ", text))
-    text = _SHELL_BRACES.sub(lambda found: f" {found[1].replace(',', ' ')} ", text)
-    return _WHITESPACE.sub(" ", text)
+    if "$" in text:
+        text = _SHELL_SPACE.sub(" ", text)
+    text = _SHELL_NOISE.sub("", text)
+    if "{" in text:
+        text = _SHELL_BRACES.sub(lambda found: f" {found[1].replace(',', ' ')} ", text)
+    return _space(text)
 
 
 def _read_as_path(text: str) -> str:
@@ -177,7 +197,7 @@ def _resolve(path: str) -> str:
     >>> _resolve("/static/../../.env")
     '/.env'
     """
-    if not _UP.search(path):
+    if ".." not in path or not _UP.search(path):
         return path
     parts: list[str] = []
     for part in path.split("/"):

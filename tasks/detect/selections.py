@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final, get_args, get_type_hints
 
-from tasks.detect.signatures import PatternError, Signature, compile_pattern
+from tasks.detect.signatures import PatternError, Signature, compile_filter, compile_pattern
 from tasks.model.events import Event
 
-_REMEMBERED: Final = 16_384
 SIGNATURE_KEYS: Final = ("signature_id", "signature_family", "signature_strength")
 
 
@@ -188,6 +186,32 @@ def _select_signatures(
     )
 
 
+def ask_all(tests: Sequence[Test]) -> Callable[[Any], int]:
+    """
+    What *tests* of one field say of a value, a bit for each.
+
+    All their expressions are searched for at once.
+    """
+    bits = [
+        (bit, value)
+        for bit, test in enumerate(tests)
+        for value in test.values
+        if test.modifier == "re"
+    ]
+    others = [(bit, t.accepts) for bit, t in enumerate(tests) if t.modifier != "re"]
+    if not bits:
+        return lambda value: sum(accepts(value) << bit for bit, accepts in others)
+    match = compile_filter([value for _, value in bits]).Match
+
+    def ask(text: str | None) -> int:
+        answers = sum(accepts(text) << bit for bit, accepts in others)
+        for index in (match(_clean(text)) or ()) if text is not None else ():
+            answers |= 1 << bits[index][0]
+        return answers
+
+    return ask
+
+
 def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML
     asked = (_field(key), _modifier(key), _values(value))
     return Test(*asked, _build_condition(*asked))
@@ -219,8 +243,7 @@ def _build_other_condition(modifier: str | None, values: Sequence[Any]) -> Calla
 def _text_test(modifier: str | None, values: Sequence[str]) -> Callable[[str], bool]:
     if modifier == "re":
         patterns = [compile_pattern(value) for value in values]
-        # the same paths are asked for again and again
-        return lru_cache(_REMEMBERED)(lambda text: _is_found(patterns, _clean(text)))
+        return lambda text: _is_found(patterns, _clean(text))
     test = _TEXT_TESTS[modifier]
     wanted = tuple(value.lower() for value in values)
     return lambda text: any(test(text.lower(), value) for value in wanted)

@@ -81,59 +81,65 @@ def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 -- google-re2 publishe
     raise PatternError(f"not an RE2 pattern: {reason}")
 
 
+def compile_filter(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
+    """
+    All *patterns*, searched for at once in texts that line breaks separate.
+
+    No match reaches over a line break, so one in the joined texts is one in a text. `Match` gives
+    the indexes of those that are found, or None.
+    """
+    # re2.Filter and not re2.Set: the automaton of a Set takes 100 times as long on hostile
+    # text, and when it runs out of memory it says that nothing matches
+    compiled = re2.Filter()
+    options = _options()
+    options.never_nl = True
+    for pattern in patterns:
+        compiled.Add(_anchored(pattern), options)
+    if patterns:
+        compiled.Compile()
+    return compiled
+
+
 class SignatureSet:
     """
     All signatures of a rule set, compiled.
 
     What defines a hit is the signature's own pattern on one view of one field (`decode.view`).
-    Before that all patterns look at all views at once, joined by line breaks: no view holds one,
-    and `^` and `$` match there, so what hits a view also hits the joined text.
+    All patterns look at all views at once, joined by line breaks, which no view holds.
     """
 
-    def __init__(self, signatures: Iterable[Signature], *, is_prefiltered: bool = True) -> None:
+    def __init__(self, signatures: Iterable[Signature]) -> None:
         self.signatures = tuple(signatures)
-        self._is_prefiltered = is_prefiltered
-        # re2.Filter and not re2.Set: the automaton of a Set takes 100 times as long on hostile
-        # text, and when it runs out of memory it says that nothing matches
-        self._patterns = re2.Filter()
-        for signature in self.signatures:
-            self._patterns.Add(_anchored(signature.pattern), _options())
-        if self.signatures:
-            self._patterns.Compile()
+        self._find = compile_filter([s.pattern for s in self.signatures]).Match
         used = sorted({f for s in self.signatures for f in s.fields}, key=TEXT_FIELDS.index)
         self.matchers = [(name, self._matcher(name)) for name in used]
         """By field: which signatures, by their index, hit a text of it."""
 
     def match(self, event: Event) -> tuple[Signature, ...]:
         """All signatures that hit *event*, in the order of the file."""
+        return tuple(self.signatures[index] for index in self.find(event))
+
+    def find(self, event: Event) -> tuple[int, ...]:
+        """The indexes of the signatures that hit *event*, ascending."""
         found: tuple[int, ...] = ()
         for name, match in self.matchers:
             text = _read_field(event, name)
             hits = match(text) if text else ()
             if hits:
                 found = tuple(sorted({*found, *hits})) if found else hits
-        return tuple(self.signatures[index] for index in found) if found else ()
+        return found
 
     def _matcher(self, name: str) -> Callable[[str], tuple[int, ...]]:
         """Gives the indexes of the signatures that hit a text of field *name*, ascending."""
         wanted = frozenset(i for i, s in enumerate(self.signatures) if name in s.fields)
-        is_url = name in URL_FIELDS
+        is_url, find = name in URL_FIELDS, self._find
 
         def match(text: str) -> tuple[int, ...]:
-            views = view(text, is_url=is_url)
-            return tuple(i for i in self._candidates(views) if i in wanted and self._hits(i, views))
+            views = "\n".join(view(text, is_url=is_url)).encode()
+            return tuple([index for index in find(views) or () if index in wanted])
 
         remembered = lru_cache(maxsize=_CACHED_TEXTS)(match)
         return lambda text: remembered(text) if len(text) <= _CACHED_LENGTH else match(text)
-
-    def _candidates(self, views: Sequence[str]) -> Iterable[int]:
-        if not self._is_prefiltered:
-            return range(len(self.signatures))
-        return sorted(self._patterns.Match("\n".join(views)) or ())
-
-    def _hits(self, index: int, views: Sequence[str]) -> bool:
-        pattern = self._patterns.re(index)
-        return any(pattern.search(text) for text in views)
 
 
 def _anchored(pattern: str) -> str:

@@ -10,7 +10,8 @@ from polars.exceptions import PolarsError
 
 from tasks.collect.reader import BlockCount
 from tasks.detect.engine import Engine, open_engine
-from tasks.detect.judged import Counters, Judged, hash_line, hash_value, lowest
+from tasks.detect.judge import Judge
+from tasks.detect.judged import Counters, Judged, hash_line, lowest
 from tasks.detect.packed import LAST_PACKED_MINUTE
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
@@ -155,9 +156,8 @@ class TallyBuilder:
 
     def __init__(self, rules: RuleSet, *, is_compiled: bool = True) -> None:
         """No extent is counted yet; the result is the same whether the engine *is_compiled*."""
-        self._rules = rules
         self._match = rules.signature_set.match
-        self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
+        self.judge = Judge(rules, self.combine).judge
         self._limits = sample_limits(rules)
         self._shares = sample_shares(rules)
         self._combinations: dict[tuple[str, ...], Counters] = {}
@@ -197,20 +197,6 @@ class TallyBuilder:
             far_counts = counts.filter(far)
             counts = near if far_counts.is_empty() else _in_order(pl.concat([near, far_counts]))
         return Tally(counts, values, samples)
-
-    def judge(self, event: Event, *, may_hit: bool = True) -> Judged:
-        """What *event* counts for; no signature is tried when none *may_hit*."""
-        hits = self._match(event) if may_hit else ()
-        marks, values = [_activity(event)], []
-        for rule in self._rules.rules if hits else self._rules_without_hits:
-            if rule.selects(event, hits):
-                if rule.type == "value_count":
-                    value = rule.value(event)
-                    if value is None:
-                        continue
-                    values.append((rule.counter, hash_value(value)))
-                marks.append(rule.counter)
-        return Judged(self.combine(tuple(marks)), tuple(values), is_hit=bool(hits))
 
     def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
         """One event, its line and the 1-based number of that, whatever they are."""
@@ -483,16 +469,6 @@ def _shorten(text: str) -> str:
     if len(text) <= _LINE_CHARACTERS:
         return text
     return f"{text[:1400]} [...] {text[-500:]}"
-
-
-def _activity(event: Event) -> str:
-    """The status class or login outcome; empty for what has neither."""
-    if event.category is EventCategory.AUTHENTICATION:
-        if not event.event_outcome or event.event_action == "http_login":
-            return ""
-        return f"ssh_{event.event_outcome}"
-    status = (event.http_response_status_code or 0) // 100
-    return f"{status}xx" if 2 <= status <= 5 else ""
 
 
 def _sum_counts(counts: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from tasks.detect.decode import FIELD_LIMIT, decode, view
 from tasks.detect.rules import load_rules
-from tasks.detect.signatures import SignatureSet
+from tasks.detect.selections import ask_all
+from tasks.detect.signatures import URL_FIELDS, compile_pattern
 from tasks.model.events import Event, EventCategory
 
 PIECES = [
@@ -80,8 +81,18 @@ anything = st.one_of(st.text(st.characters(codec=None)), st.binary())
 requests = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3)), max_size=30).map(
     "".join
 )
-SHIPPED = load_rules().signature_set
-UNFILTERED = SignatureSet(SHIPPED.signatures, is_prefiltered=False)
+RULES = load_rules()
+SHIPPED = RULES.signature_set
+PATTERNS = [compile_pattern(s.pattern) for s in SHIPPED.signatures]
+PATH_TESTS = list(
+    dict.fromkeys(
+        test
+        for rule in RULES.rules
+        for clause in rule.selection.clauses
+        for test in clause.tests
+        if test.field == "url_path"
+    )
+)
 
 
 @given(anything, st.booleans())
@@ -104,8 +115,8 @@ def test_text_without_encodings_is_only_lower_cased(text):
 
 
 @given(requests, requests)
-def test_the_prefilter_changes_nothing(target, user_agent):
-    """With the prefilter off, every pattern looks at every view; the hits are the same."""
+def test_searching_at_once_changes_nothing(target, user_agent):
+    """Every pattern by itself, looking at every view by itself, has the same hits."""
     path, _, query = target.partition("?")
     event = Event(
         timestamp=0,
@@ -118,4 +129,25 @@ def test_the_prefilter_changes_nothing(target, user_agent):
         http_request_referrer=target,
     )
 
-    assert SHIPPED.match(event) == UNFILTERED.match(event)
+    def is_hit(signature, pattern):
+        return any(
+            pattern.search(text)
+            for name in signature.fields
+            for text in view(getattr(event, name) or "", is_url=name in URL_FIELDS)
+        )
+
+    assert SHIPPED.match(event) == tuple(
+        s for s, pattern in zip(SHIPPED.signatures, PATTERNS, strict=True) if is_hit(s, pattern)
+    )
+
+
+@given(
+    requests | st.from_regex(r"(/(wp-)?(login|admin|a-12|b)(.php|.html)?){0,3}/?", fullmatch=True)
+)
+def test_asking_at_once_changes_nothing(path):
+    """All tests of a field together answer what each of them answers."""
+    answers = ask_all(PATH_TESTS)(path)
+
+    assert [answers >> n & 1 for n in range(len(PATH_TESTS))] == [
+        t.accepts(path) for t in PATH_TESTS
+    ]

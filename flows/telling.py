@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture, wait
 
 from flows.lifecycle import Tale, error_of, explain, whole
 from flows.report import MAX_NAMED, format_count
-from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState
+from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState, Due
 from tasks.model.runs import Run, order_of_urgency
 from tasks.model.verdicts import Judged
 from tasks.notify import task as notify
@@ -29,9 +29,10 @@ def tell_and_record(
 ) -> None:
     """The alerts go out while the database is written; neither waits for the other."""
     is_on = notify.is_on(settings())
-    alerts = []
+    due = Due()
     if with_alerts:
-        alerts = queue_alerts(run, whole(judged), notify.CHANNEL, is_on=is_on)
+        due = queue_alerts(run, whole(judged), notify.CHANNEL, is_on=is_on)
+    alerts = due.deliveries
     sent = [_submit_delivery(run, group) for group in _messages(alerts)]
     parts = list(_parts(judged))
     recorded = [record_incidents.submit(name, whole(part)) for name, part in parts]
@@ -43,6 +44,9 @@ def tell_and_record(
             tale.failures.append(f"{who} was not recorded: {reason}")
     for group, outcome in zip(_messages(alerts), sent, strict=True):
         _tell_of_delivery(group, outcome, tale)
+    tale.failures += due.unreadable
+    for reason, count in due.withdrawn.items():
+        tale.notes.append(f"{format_count(count, 'alert')} not sent any more. {reason}")
     if with_alerts and is_on:
         _tell_of_held_back(count_held_back(run, notify.CHANNEL), tale)
     elif with_alerts:
@@ -83,13 +87,13 @@ def _messages(alerts: Sequence[Delivery]) -> list[list[Delivery]]:
 
 def _submit_delivery(run: Run, group: Sequence[Delivery]) -> PrefectFuture[DeliveryOutcome]:
     """Sending and recording that it was sent are retried each on its own."""
-    message_id = (
+    receipt = (
         notify.deliver_alert.submit(run, group[0])
         if len(group) == 1
         else notify.deliver_digest.submit(run, whole(group))
     )
-    # Prefect hands over the id or the exception, whatever the annotation of allow_failure says
-    result = cast("str | Exception", allow_failure(message_id))
+    # Prefect hands over the result or the exception, whatever the annotation of allow_failure says
+    result = cast("notify.Receipt | Exception", allow_failure(receipt))
     return notify.record_delivery.submit(run, whole(group), result)
 
 
@@ -104,4 +108,6 @@ def _tell_of_delivery(
     tale.deliveries[outcome.state] = count + len(group)
     if outcome.state is not DeliveryState.SENT:
         who = _name([d.alert.conclusion.incident.source_ip for d in group])
-        tale.failures.append(f"The alert for {who} was not delivered: {outcome.error}")
+        since = min((d.since for d in group if d.since and d.attempts), default=None)
+        waits = f", waiting since {since:%Y-%m-%d %H:%M} UTC," if since else ""
+        tale.failures.append(f"The alert for {who}{waits} was not delivered: {outcome.error}")

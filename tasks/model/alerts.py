@@ -1,9 +1,10 @@
 """Alerts: an incident state change worth telling, as the outbox keeps it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from tasks.model.incidents import EvidenceKind
 from tasks.model.verdicts import Conclusion
 
 
@@ -15,7 +16,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     """The last attempt did not succeed; the next run tries again."""
     SKIPPED = "skipped"
-    """The channel was off when the alert arose."""
+    """Never sent: the channel was off when it arose, or it has become pointless since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,16 @@ class Alert:
     the run that told of the lesser one died before it was on record.
     """
     conclusion: Conclusion
-    before: EvidenceKind | None = None
-    """For an incident that was judged before: what its evidence was then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people were told of an incident last, and where that stands."""
+
+    message_id: str
+    chat_id: str | None
+    """None: it is not on record in which chat."""
+    conclusion: Conclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,21 @@ class Delivery:
     """Before this run."""
     is_repeat: bool = False
     """An earlier attempt may have reached people: its outcome is not known."""
+    since: datetime | None = None
+    """UTC. When it was put on record."""
+    follows: Told | None = None
+    """What the same incident was told as before; None: this is the first of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What an outbox has for a run."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    withdrawn: Mapping[str, int] = field(default_factory=dict)
+    """How many are not sent any more, by the sentence that says why."""
+    unreadable: tuple[str, ...] = ()
+    """One sentence on each row that cannot be read; it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,8 @@ class DeliveryOutcome:
 
     state: DeliveryState
     message_id: str | None = None
+    chat_id: str | None = None
+    """Where the message stands."""
     error: str | None = None
     """One sentence, ours."""
     is_ambiguous: bool = False

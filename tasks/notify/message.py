@@ -8,7 +8,7 @@ a link, mention or command.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +20,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tasks.model.incidents import (
-    EvidenceKind,
     EvidenceLine,
     Finding,
     Incident,
@@ -94,7 +93,7 @@ _ROOMS = (
 def incident_message(
     conclusion: Conclusion,
     run: RunLink,
-    before: EvidenceKind | None = None,
+    before: Conclusion | None = None,
     *,
     is_repeat: bool = False,
 ) -> Message:
@@ -104,7 +103,7 @@ def incident_message(
     Args:
         conclusion: The incident with its verdict and research.
         run: Where it was found.
-        before: For an incident that was told already: what was said then.
+        before: For an incident that was told already: what was said then, which is not repeated.
         is_repeat: The same may have been sent before.
     """
     html = ""
@@ -119,7 +118,7 @@ def incident_message(
 def digest_message(
     conclusions: Sequence[Conclusion],
     run: RunLink,
-    before: Mapping[str, EvidenceKind] | None = None,
+    changed: Collection[str] = (),
     *,
     is_repeat: bool = False,
 ) -> Message:
@@ -129,7 +128,7 @@ def digest_message(
     Args:
         conclusions: One or more, in any order.
         run: Where all of them can be looked at.
-        before: By incident id, for those that were told already.
+        changed: Ids of incidents that were told already.
         is_repeat: Some of it may have been sent before.
     """
     ordered = sorted(conclusions, key=order_of_urgency)
@@ -146,7 +145,7 @@ def digest_message(
         "reviews": sum(i.status is Status.NEEDS_REVIEW for i in incidents),
         "families": ", ".join(f"{label} {count:,}" for label, count in families.most_common()),
         "when": _when(min(i.first_seen for i in incidents), max(i.last_seen for i in incidents)),
-        "lines": [_digest_line(i, i.id in (before or {})) for i in incidents[:_DIGEST_LINES]],
+        "lines": [_digest_line(i, i.id in changed) for i in incidents[:_DIGEST_LINES]],
         "more": max(0, len(incidents) - _DIGEST_LINES),
         "is_repeat": is_repeat,
         **_describe_run(run),
@@ -171,10 +170,11 @@ def _digest_line(incident: Incident, is_changed: bool) -> dict[str, str]:
 
 
 def _describe(
-    conclusion: Conclusion, run: RunLink, before: EvidenceKind | None, room: _Room
+    conclusion: Conclusion, run: RunLink, before: Conclusion | None, room: _Room
 ) -> dict[str, object]:
     incident, verdict = conclusion.incident, conclusion.judgement.verdict
     attack_type = _clean(verdict.probable_attack_type, 120)
+    is_summarised = before is not None and before.judgement.verdict.summary == verdict.summary
     return {
         "symbol": _SYMBOLS[incident.severity],
         "is_changed": before is not None,
@@ -185,13 +185,13 @@ def _describe(
         "attack_type": "" if attack_type.lower() == incident.family.label.lower() else attack_type,
         "how_often": _how_often(incident),
         "when": _when(incident.first_seen, incident.last_seen),
-        "changes": _changes(before, incident) if before else [],
+        "changes": _changes(before.incident, incident) if before else [],
         "action": _clean(verdict.recommended_action, room.action),
-        "summary": _clean(verdict.summary, room.summary),
-        "findings": _describe_findings(conclusion)[: room.findings],
+        "summary": "" if is_summarised else _clean(verdict.summary, room.summary),
+        "findings": _describe_findings(conclusion, before)[: room.findings],
         "responses": _describe_responses(incident),
-        "evidence": _pick_evidence(conclusion, room),
-        "references": _pick_links(conclusion.research.references, room.references),
+        "evidence": _pick_evidence(conclusion, before, room),
+        "references": _pick_links(_new_references(conclusion, before), room.references),
         "confidence": verdict.confidence_level.value,
         "techniques": cut(", ".join(incident.techniques), 100),
         **_describe_analyst(conclusion.judgement),
@@ -199,7 +199,7 @@ def _describe(
     }
 
 
-def _changes(before: EvidenceKind, incident: Incident) -> list[str]:
+def _changes(before: Incident, incident: Incident) -> list[str]:
     """What is new since *before*, in words; never empty."""
     new = [f.label for f in incident.families if f not in before.families]
     changes = []
@@ -207,10 +207,16 @@ def _changes(before: EvidenceKind, incident: Incident) -> list[str]:
         changes.append(f"severity {before.severity} → {incident.severity}")
     if new:
         changes.append(f"now also {', '.join(new)}")
-    if incident.activity.request_count != before.request_count or not changes:
+    count = before.activity.request_count
+    if incident.activity.request_count != count or not changes:
         # counted as before: an incident that had logins only may have more than those now
-        changes.append(f"{before.request_count:,} → {_say_count(*_events(incident))}")
+        changes.append(f"{count:,} → {_say_count(*_events(incident))}")
     return changes
+
+
+def _new_references(conclusion: Conclusion, before: Conclusion | None) -> list[Reference]:
+    told = {r.url for r in before.research.references} if before else set()
+    return [r for r in conclusion.research.references if r.url not in told]
 
 
 def count_for_people(incident: Incident) -> tuple[int, str]:
@@ -250,11 +256,12 @@ def _describe_responses(incident: Incident) -> str:
     )
 
 
-def _describe_findings(conclusion: Conclusion) -> list[str]:
-    """What the rules counted; the rules analyst has said it in the summary."""
+def _describe_findings(conclusion: Conclusion, before: Conclusion | None) -> list[str]:
+    """What the rules counted and was not told; the rules analyst has said it in the summary."""
     if conclusion.judgement.analyst is AnalystName.RULES:
         return []
-    return [_describe_finding(f) for f in conclusion.incident.findings]
+    told = {f.rule_id for f in before.incident.findings} if before else set()
+    return [_describe_finding(f) for f in conclusion.incident.findings if f.rule_id not in told]
 
 
 def _describe_finding(finding: Finding) -> str:
@@ -278,15 +285,23 @@ def _describe_run(run: RunLink) -> dict[str, str | None]:
     return {"run_name": _clean(run.name, 80), "run_url": _safe_url(run.url or "")}
 
 
-def _pick_evidence(conclusion: Conclusion, room: _Room) -> list[tuple[str, str]]:
-    """(where, excerpt) of the lines that the analyst cites, then of the strongest others."""
+def _pick_evidence(
+    conclusion: Conclusion, before: Conclusion | None, room: _Room
+) -> list[tuple[str, str]]:
+    """
+    (where, excerpt) of the lines that the analyst cites, then of the strongest others.
+
+    Lines that were on record when the incident was told last are not new to anybody.
+    """
     lines = conclusion.incident.evidence
+    known = {line.line for line in before.incident.evidence} if before else set()
     quotes: dict[int, str] = {}
     for citation in conclusion.judgement.verdict.evidence:
         if citation.line.isdecimal() and 0 < int(citation.line) <= len(lines):
             quotes.setdefault(int(citation.line) - 1, citation.quote)
     hits = [n for n, line in enumerate(lines) if line.rule_ids] or range(len(lines))
-    chosen = list(dict.fromkeys([*quotes, *hits]))[: room.lines]
+    new = [n for n in dict.fromkeys([*quotes, *hits]) if lines[n].line not in known]
+    chosen = new[: room.lines]
     return [
         (_where(lines[n]), _excerpt(lines[n].line, quotes.get(n, ""), room.line)) for n in chosen
     ]

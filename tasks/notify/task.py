@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from tasks import retry
-from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState
+from tasks.model.alerts import Delivery, DeliveryOutcome, DeliveryState, Told
 from tasks.model.circuit import circuit_of_run
 from tasks.model.errors import MiddlewatchError, PermanentError, TransientError
 from tasks.model.runs import Run
@@ -19,6 +20,13 @@ from tasks.store.deliveries import Outbox
 from tasks.store.schema import open_database
 
 CHANNEL = "telegram"
+
+
+class Receipt(NamedTuple):
+    """Where a message stands."""
+
+    message_id: str
+    chat_id: str
 
 
 def is_on(configured: Settings) -> bool:
@@ -36,21 +44,24 @@ def is_on(configured: Settings) -> bool:
     persist_result=False,
     tags=["telegram"],
 )
-def deliver_alert(run: Run, delivery: Delivery) -> str:
+def deliver_alert(run: Run, delivery: Delivery) -> Receipt:
     """
     One incident is told. The database has no part in it, so that neither waits for the other.
 
+    What was told before is followed by a reply that says what changed: an edit would wake nobody.
+
     Returns:
-        Telegram's id of the message.
+        Where Telegram has put the message.
 
     Raises:
         TransientError: Retried, unless people may have been told; the next run sends it then.
         PermanentError: The next run tries again, for the settings may be mended by then.
     """
-    alert = delivery.alert
+    conclusion, told = delivery.alert.conclusion, delivery.follows
+    before = None if told is None else told.conclusion
     link = RunLink(run.name, run.url)
-    message = incident_message(alert.conclusion, link, alert.before, is_repeat=delivery.is_repeat)
-    return _send(run, message)
+    message = incident_message(conclusion, link, before, is_repeat=delivery.is_repeat)
+    return _send(run, message, told)
 
 
 @task(
@@ -63,14 +74,16 @@ def deliver_alert(run: Run, delivery: Delivery) -> str:
     persist_result=False,
     tags=["telegram"],
 )
-def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
+def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> Receipt:
     """Many incidents are told in one message; see deliver_alert."""
-    alerts = [delivery.alert for delivery in deliveries]
-    before = {a.conclusion.incident.id: a.before for a in alerts if a.before is not None}
+    conclusions = [delivery.alert.conclusion for delivery in deliveries]
+    told = {d.alert.conclusion.incident.id: d.follows for d in deliveries if d.follows is not None}
     link = RunLink(run.name, run.url)
     is_repeat = any(delivery.is_repeat for delivery in deliveries)
-    message = digest_message([a.conclusion for a in alerts], link, before, is_repeat=is_repeat)
-    return _send(run, message)
+    message = digest_message(conclusions, link, told.keys(), is_repeat=is_repeat)
+    # a message is a reply to one at most
+    places = {(one.message_id, one.chat_id) for one in told.values()}
+    return _send(run, message, next(iter(told.values())) if len(places) == 1 else None)
 
 
 @task(
@@ -84,13 +97,13 @@ def deliver_digest(run: Run, deliveries: Sequence[Delivery]) -> str:
     tags=["database"],
 )
 def record_delivery(
-    run: Run, deliveries: Sequence[Delivery], result: str | Exception
+    run: Run, deliveries: Sequence[Delivery], result: Receipt | Exception
 ) -> DeliveryOutcome:
     """
     What came of an attempt is on record. A task of its own: retrying it sends nothing again.
 
     Args:
-        result: The message id, or why there is none.
+        result: Where the message is, or why there is none.
     """
     if isinstance(result, MiddlewatchError):
         is_ambiguous = isinstance(result, TransientError) and result.is_ambiguous
@@ -101,14 +114,14 @@ def record_delivery(
         name = type(result).__name__  # its text may hold anything
         outcome = DeliveryOutcome(DeliveryState.FAILED, error=f"Unexpected {name} while sending.")
     else:
-        outcome = DeliveryOutcome(DeliveryState.SENT, message_id=result)
+        outcome = DeliveryOutcome(DeliveryState.SENT, result.message_id, result.chat_id)
     engine = open_database(settings().database_url.get_secret_value())
     ids = [delivery.id for delivery in deliveries]
     Outbox(engine, run.namespace, CHANNEL).record(ids, outcome, datetime.now(UTC))
     return outcome
 
 
-def _send(run: Run, message: Message) -> str:
+def _send(run: Run, message: Message, follows: Told | None) -> Receipt:
     configured = settings()
     token, chat_id = configured.telegram_bot_token, configured.telegram_chat_id
     assert token is not None and chat_id is not None  # noqa: S101, PT018 -- see is_on
@@ -118,10 +131,10 @@ def _send(run: Run, message: Message) -> str:
     began_at = circuit.clock()
     try:
         channel = TelegramChannel(configured.telegram_api_url, token, chat_id)
-        message_id = str(channel.send(message))
+        message_id = str(channel.send(message, follows))
     except TransientError as error:
         circuit.record_failure(str(error), began_at)
         raise
     circuit.record_success()
     get_run_logger().info("Telegram has message %s", message_id)
-    return message_id
+    return Receipt(message_id, channel.chat_id)

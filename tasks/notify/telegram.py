@@ -18,6 +18,7 @@ import requests
 from pydantic import BaseModel, SecretStr, ValidationError
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from tasks.model.alerts import Told
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.incidents import Severity
 from tasks.model.text import count_units, cut, make_visible
@@ -89,12 +90,16 @@ class TelegramChannel:
                 "TELEGRAM_CHAT_ID is empty; set it to the id of the chat, or to @channel."
             )
 
-    def send(self, message: Message) -> int:
+    def send(self, message: Message, follows: Told | None = None) -> int:
         """
-        Telegram has accepted *message*; its id there.
+        Telegram has accepted *message*; its id there, in the chat that is then *chat_id*.
 
         One attempt. What Telegram itself says to do differently is done once: wait (up to a
         minute), go to the group's new id, or leave out markup that it cannot parse.
+
+        Args:
+            message: What is told.
+            follows: Where the message before it stands: this one is shown as a reply to that.
 
         Raises:
             PermanentError: Telegram refuses it; sending it again changes nothing.
@@ -104,7 +109,7 @@ class TelegramChannel:
         body = self._compose(message)
         done: set[str] = set()
         while True:
-            status, answer = self._call(body)
+            status, answer = self._call(body | self._refer(follows))
             if answer and answer.ok and answer.result:
                 return answer.result.message_id
             remedy = self._find_remedy(status, answer)
@@ -122,6 +127,17 @@ class TelegramChannel:
             "link_preview_options": {"is_disabled": True},
             "disable_notification": message.severity.rank < Severity.HIGH.rank,
         }
+
+    def _refer(self, follows: Told | None) -> dict[str, Any]:
+        """The same id is another message in another chat, also in the group's own successor."""
+        if follows is None or follows.chat_id != self.chat_id or not follows.message_id.isdecimal():
+            return {}
+        reference = {
+            "message_id": int(follows.message_id),
+            # somebody may have deleted it
+            "allow_sending_without_reply": True,
+        }
+        return {"reply_parameters": reference}
 
     @staticmethod
     def _find_remedy(status: int, answer: _Answer | None) -> str | None:
@@ -161,7 +177,8 @@ class TelegramChannel:
         content = b""
         try:
             with requests.post(
-                f"{self.api_url}/bot{quote(self.token.get_secret_value().strip(), safe=':')}/sendMessage",
+                f"{self.api_url}"
+                f"/bot{quote(self.token.get_secret_value().strip(), safe=':')}/sendMessage",
                 json=body,
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,

@@ -1,5 +1,6 @@
 """One way to the database: engines, transactions, upserts, and errors said in our words."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -103,12 +104,24 @@ def name_for_people(engine: Engine) -> str:
     return engine.url.set(query={}).render_as_string(hide_password=True)
 
 
+class UnreadableJSON:
+    """In place of a column that holds no JSON: who wants to make sense of it finds that out."""
+
+
+def _read_json(text: str) -> Any:  # noqa: ANN401 -- any JSON
+    try:
+        return json.loads(text)
+    except ValueError:
+        return UnreadableJSON()  # one row's trouble is not that of all that are read with it
+
+
 @cache
 def _mysql_engine(url: URL) -> Engine:
     context = tls.open_context({k: v for k, v in url.query.items() if isinstance(v, str)})
     return create_engine(
         url.difference_update_query(tls.PARAMETERS),
         hide_parameters=True,
+        json_deserializer=_read_json,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         pool_recycle=1800,
@@ -140,7 +153,12 @@ def _sqlite_engine(url: URL) -> Engine:
                 f"The folder {folder} for the SQLite database cannot be made ({reason}): "
                 "set MIDDLEWATCH_DATABASE_URL to a place that can be written."
             )
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        json_deserializer=_read_json,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:  # noqa: ANN401 -- a DB-API connection

@@ -189,9 +189,8 @@ def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
         return None
     kind = conclusion.incident.kind
     evidence = digest(*sorted(kind.families), kind.severity, len(str(kind.request_count)))[:12]
-    if not Status(row.status).is_alerted:
-        return Alert(f"{status.value}-{evidence}", conclusion)
-    return Alert(f"changed-{evidence}", conclusion, KIND.validate_python(row.judged_kind))
+    change = "changed" if Status(row.status).is_alerted else status.value
+    return Alert(f"{change}-{evidence}", conclusion)
 
 
 def record_conclusions(engine: Engine, judged: Sequence[Judged], now: datetime) -> list[Conclusion]:

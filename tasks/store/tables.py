@@ -265,6 +265,7 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("message_id", String(64)),
+    Column("chat_id", String(64)),
     Column("error", Text),
     Column("alert", JSON, nullable=False),
     Column("run_id", String(36), nullable=False),

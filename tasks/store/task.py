@@ -1,6 +1,7 @@
 """Put conclusions, alerts to send and the run itself on record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import get_run_logger, task
@@ -8,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from tasks import retry
-from tasks.model.alerts import Delivery, DeliveryState
+from tasks.model.alerts import DeliveryState, Due
 from tasks.model.incidents import Status
 from tasks.model.runs import Run
 from tasks.model.verdicts import Judged
@@ -31,9 +32,7 @@ MAX_LOGGED = 10
     persist_result=False,
     tags=["database"],
 )
-def queue_alerts(
-    run: Run, judged: Sequence[Judged], channel: str, *, is_on: bool
-) -> list[Delivery]:
+def queue_alerts(run: Run, judged: Sequence[Judged], channel: str, *, is_on: bool) -> Due:
     """
     Every alert is on record before the first attempt to send it.
 
@@ -46,7 +45,12 @@ def queue_alerts(
     state = DeliveryState.PENDING if is_on else DeliveryState.SKIPPED
     now = datetime.now(UTC)
     outbox.add(alerts, state=state, run_id=run.id, now=now)
-    return outbox.begin_attempt(now) if is_on else []
+    if not is_on:
+        return Due()
+    told = {alert.conclusion.incident.id for alert in alerts}
+    untold = {j.suspect.incident_id for j in judged} - told
+    withdrawn = outbox.withdraw(told, untold, now)
+    return replace(outbox.begin_attempt(now), withdrawn=withdrawn)
 
 
 def count_held_back(run: Run, channel: str) -> list[datetime]:

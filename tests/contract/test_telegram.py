@@ -7,6 +7,7 @@ import traceback
 import pytest
 from pydantic import SecretStr
 
+from tasks.model.alerts import Told
 from tasks.model.errors import (
     ConfigurationError,
     MiddlewatchError,
@@ -152,6 +153,50 @@ def test_migrated_group_is_followed(server, channel):
 
     assert [str(r.body["chat_id"]) for r in server.requests] == ["-1001", "-100777", "-100777"]
     assert [m.chat_id for m in server.messages] == ["-100777", "-100777"]
+
+
+def told(message_id: int, chat_id: str | None = "-1001") -> Told:
+    return Told(str(message_id), chat_id, CONCLUSION)
+
+
+def test_what_follows_a_message_is_a_reply_to_it(server, channel):
+    """In the chat it stands below what was told before."""
+    first = channel.send(MESSAGE)
+
+    channel.send(MESSAGE, told(first))
+
+    assert [m.reply_to for m in server.messages] == [None, first]
+
+
+def test_a_message_that_was_deleted_keeps_none_back(server, channel):
+    """What follows it arrives on its own."""
+    first = channel.send(MESSAGE)
+    server.delete(first)
+
+    channel.send(MESSAGE, told(first))
+
+    assert [m.reply_to for m in server.messages] == [None]
+
+
+@pytest.mark.parametrize("chat_id", ["-1002", None])
+def test_a_message_of_another_chat_is_no_message_of_this_one(server, channel, chat_id):
+    """Its id may be anybody's here."""
+    channel.send(MESSAGE, told(channel.send(MESSAGE), chat_id))
+
+    assert "reply_parameters" not in server.requests[1].body
+
+
+def test_the_supergroup_of_a_group_counts_its_messages_anew(server, channel):
+    """A reply follows the group, but not to whatever has the same id there."""
+    first = channel.send(MESSAGE)
+    server.script(migrated(-100777))
+
+    second = channel.send(MESSAGE, told(first))
+    channel.send(MESSAGE, told(second, channel.chat_id))
+
+    assert "reply_parameters" in server.requests[1].body
+    assert "reply_parameters" not in server.requests[2].body
+    assert [m.reply_to for m in server.messages] == [None, None, second]
 
 
 def test_all_remedies_in_one_call(server, channel, naps):

@@ -26,10 +26,10 @@ def check(message: Message) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(conclusions, runs)
-def test_any_incident_is_a_valid_message(conclusion, run):
+@given(conclusions, runs, st.none() | conclusions)
+def test_any_incident_is_a_valid_message(conclusion, run, before):
     """HTML parses as Telegram parses it, within its limits, with no tag and no link not ours."""
-    message = incident_message(conclusion, run)
+    message = incident_message(conclusion, run, before)
 
     check(message)
     assert conclusion.incident.family.label in message.plain.splitlines()[0]

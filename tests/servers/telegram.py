@@ -8,9 +8,10 @@ A Telegram Bot API on a free local port, as much of it as an alert meets.
         assert [m.text for m in telegram.messages] == [...]
 
 What is not scripted is answered as Telegram does: a wrong token, markup that does not parse, a
-text that is empty or too long. `messages` is what people see; `requests` is every attempt.
+text that is empty or too long, a reply to nothing. `messages` is what people see; `requests` is every attempt.
 """
 
+import itertools
 import json
 import re
 import socket
@@ -133,6 +134,8 @@ class Delivered:
     """As it is read, without markup."""
     entities: tuple[Entity, ...]
     is_silent: bool
+    reply_to: int | None = None
+    """The message above it; None: it stands alone."""
 
 
 class MarkupError(ValueError):
@@ -146,6 +149,7 @@ class TelegramServer:
         self.token = token
         self.requests: list[Request] = []
         self.messages: list[Delivered] = []
+        self._ids = itertools.count(1001)
         self._script: deque[Behaviour] = deque()
         self._matches: list[tuple[str, Behaviour]] = []
         self._default = ok()
@@ -200,17 +204,42 @@ class TelegramServer:
             raise ValueError("Bad Request: message text is empty")
         if len(text.encode("utf-16-le")) // 2 > LIMIT:
             raise ValueError("Bad Request: message is too long")
+        reply_to = self._find_replied(str(body["chat_id"]), body.get("reply_parameters"))
         with self._lock:
             message = Delivered(
-                len(self.messages) + 1001,
+                next(self._ids),
                 time.monotonic(),
                 str(body["chat_id"]),
                 text,
                 tuple(entities),
                 str(body.get("disable_notification", False)).lower() == "true",
+                reply_to,
             )
             self.messages.append(message)
             return message
+
+    def delete(self, message_id: int) -> None:
+        """Somebody in the chat deletes a message."""
+        with self._lock:
+            self.messages = [m for m in self.messages if m.message_id != message_id]
+
+    def _find_replied(self, chat_id: str, parameters: Any) -> int | None:
+        """
+        What `reply_parameters` refer to, in the same chat.
+
+        Raises:
+            ValueError: No such message, and sending without is not allowed.
+        """
+        if parameters is None:
+            return None
+        wanted = parameters.get("message_id") if isinstance(parameters, dict) else None
+        if not isinstance(wanted, int):
+            raise ValueError("Bad Request: can't parse reply parameters")  # noqa: TRY004 -- as said above
+        if any((m.chat_id, m.message_id) == (chat_id, wanted) for m in self.messages):
+            return wanted
+        if parameters.get("allow_sending_without_reply") is True:
+            return None
+        raise ValueError("Bad Request: message to be replied not found")
 
 
 class _Server(ThreadingHTTPServer):

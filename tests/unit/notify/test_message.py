@@ -1,14 +1,15 @@
 """Alert messages: what an ordinary reader is told, and in which order."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tasks.model.incidents import Activity, EvidenceKind, EvidenceLine, Family, Severity, Status
+from tasks.model.incidents import Activity, EvidenceLine, Family, Severity, Status
 from tasks.model.text import count_units
 from tasks.model.verdicts import AnalystName, Citation, Judgement, Reference, Research
 from tasks.notify.message import RunLink, digest_message, incident_message
-from tests.conclusions import CONCLUSION, END, LINE, START, VERDICT, conclusion
+from tests.conclusions import CONCLUSION, END, FINDING, LINE, START, VERDICT, conclusion
 from tests.servers.telegram import parse_html
 
 RUN = RunLink("tidy-fox", "https://prefect.example.org/runs/flow-run/1")
@@ -64,7 +65,12 @@ def test_rules_analyst_says_why_it_answered():
 
 def test_changed_incident_says_what_changed():
     """An incident that is told again says that it is, and what is new."""
-    before = EvidenceKind((Family.RECONNAISSANCE,), Severity.MEDIUM, 3)
+    before = conclusion(
+        family=Family.RECONNAISSANCE,
+        severity=Severity.MEDIUM,
+        activity=Activity(3),
+        findings=(replace(FINDING, rule_id="probes", family=Family.RECONNAISSANCE),),
+    )
 
     message = incident_message(CONCLUSION, RUN, before)
 
@@ -72,12 +78,28 @@ def test_changed_incident_says_what_changed():
     assert (
         "Changed: severity medium → high; now also SQL injection; 3 → 37 requests" in message.plain
     )
+    assert "SQL injection in requests: 9" in message.plain
+
+
+def test_changed_incident_does_not_repeat_what_was_told():
+    """Of the evidence, the findings, the pages and the summary only what is new is told."""
+    new = EvidenceLine("web-1/access.log", 99, "GET /new", ("sql-injection",))
+    known = CONCLUSION.incident.evidence[0]
+    now = conclusion(source_ip=known.line.split()[0], evidence=(known, new))
+
+    plain = incident_message(now, RUN, CONCLUSION).plain
+
+    assert "web-1/access.log:99\nGET /new" in plain
+    for told in (known.line, VERDICT.summary, "owasp.org", "SQL injection in requests"):
+        assert told in incident_message(now, RUN).plain
+        assert told not in plain
+    assert "Do: Block the address" in plain
 
 
 def test_changed_logins_are_counted_as_before():
     """What was told before were events, so that is what it is compared with."""
     now = conclusion(activity=Activity(80, {"ssh_failure": 40}))
-    before = EvidenceKind(now.incident.families, now.incident.severity, 72)
+    before = conclusion(activity=Activity(72, {"ssh_failure": 36}))
 
     assert "Changed: 72 → 80 events" in incident_message(now, RUN, before).plain
 
@@ -191,9 +213,7 @@ def test_digest_counts_and_puts_the_worst_first():
 
 def test_digest_marks_what_was_told_before():
     """An incident that has changed is marked in the digest."""
-    before = {CONCLUSION.incident.id: EvidenceKind((Family.OTHER,), Severity.LOW, 1)}
-
-    assert "22:12 (changed)" in digest_message([CONCLUSION], RUN, before).plain
+    assert "22:12 (changed)" in digest_message([CONCLUSION], RUN, [CONCLUSION.incident.id]).plain
 
 
 def test_times_of_one_minute_are_one_time():

@@ -41,7 +41,7 @@ from tasks.collect.reader import NEVER, BlockCount
 from tasks.detect.judged import Judged, hash_value, lowest
 from tasks.detect.packed import COUNTER_BITS, IP_BITS, PackedCounts, Words, pack
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
-from tasks.detect.selections import Clause, Test
+from tasks.detect.selections import Clause, Test, ask_all
 from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory
 
@@ -701,10 +701,12 @@ class _Classifier:
     def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
         self._k = kernel
         self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
-        self._path_tests = _tests(rules, "url_path")
-        self._referrer_tests = _tests(rules, "http_request_referrer")
-        self._agent_tests = _tests(rules, "user_agent_original")
-        self.asks_others = bool(self._referrer_tests or self._agent_tests)
+        self.facts_of = ask_all(_tests(rules, "url_path"))
+        """What the rules ask of a path, a bit for each answer."""
+        referrer_tests = _tests(rules, "http_request_referrer")
+        agent_tests = _tests(rules, "user_agent_original")
+        self._ask_referrer, self._ask_agent = ask_all(referrer_tests), ask_all(agent_tests)
+        self.asks_others = bool(referrer_tests or agent_tests)
         self.prover = prover_of(rules)
         self.forget()
 
@@ -747,17 +749,13 @@ class _Classifier:
 
     def of_referrer(self, text: str | None) -> int:
         """The class of a referrer."""
-        key = (self._match("http_request_referrer", text), _ask(self._referrer_tests, text))
+        key = (self._match("http_request_referrer", text), self._ask_referrer(text))
         return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
 
     def of_agent(self, text: str | None) -> int:
         """The class of a user agent."""
-        key = (self._match("user_agent_original", text), _ask(self._agent_tests, text))
+        key = (self._match("user_agent_original", text), self._ask_agent(text))
         return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
-
-    def facts_of(self, path: str | None) -> int:
-        """What the rules ask of a path, a bit for each answer."""
-        return _ask(self._path_tests, path)
 
     def _match(self, field: str, text: str | None) -> tuple[int, ...]:
         match = self._matchers.get(field)
@@ -769,10 +767,6 @@ class _Classifier:
                 return int(self._k.UNIQUE)
             classes[key] = len(classes)
         return classes[key]
-
-
-def _ask(tests: Sequence[Test], text: str | None) -> int:
-    return sum(test.accepts(text) << bit for bit, test in enumerate(tests))
 
 
 # proving that no signature hits

@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from tasks.model.alerts import Told
+from tasks.model.deadline import answer_within
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.incidents import Severity
 from tasks.model.text import count_units, cut, make_visible
@@ -176,14 +177,7 @@ class TelegramChannel:
         """The HTTP status and the answer, None when it is not one of the Bot API's."""
         content = b""
         try:
-            with requests.post(
-                f"{self.api_url}"
-                f"/bot{quote(self.token.get_secret_value().strip(), safe=':')}/sendMessage",
-                json=body,
-                timeout=_TIMEOUT_SECONDS,
-                allow_redirects=False,
-            ) as response:
-                status, content = response.status_code, response.content
+            status, content = answer_within(sum(_TIMEOUT_SECONDS), lambda: self._post(body))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             failure = _name_failure(error)
         else:
@@ -192,6 +186,16 @@ class TelegramChannel:
             return (answer and answer.error_code) or status, answer
         # raised out here: in the except block the URL would be in the new error's context
         raise failure
+
+    def _post(self, body: dict[str, Any]) -> tuple[int, bytes]:
+        with requests.post(
+            f"{self.api_url}/bot{quote(self.token.get_secret_value().strip(), safe=':')}"
+            "/sendMessage",
+            json=body,
+            timeout=_TIMEOUT_SECONDS,
+            allow_redirects=False,
+        ) as response:
+            return response.status_code, response.content
 
     @staticmethod
     def _explain(status: int, answer: _Answer | None) -> PermanentError | TransientError:

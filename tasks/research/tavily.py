@@ -1,11 +1,13 @@
 """Tavily, the search engine. The only module that knows its client and what that can raise."""
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from tasks.model.deadline import answer_within
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Reference
@@ -62,11 +64,15 @@ class TavilySearch:
         from requests import HTTPError, RequestException
         from tavily import errors
 
+        search = partial(
+            self._client().search,
+            query,
+            search_depth="basic",
+            max_results=MAX_RESULTS,
+            timeout=TIMEOUT_SECONDS,
+        )
         try:
-            answer = self._client().search(
-                query, search_depth="basic", max_results=MAX_RESULTS, timeout=TIMEOUT_SECONDS
-            )
-            return tuple(_read_results(answer))
+            return tuple(_read_results(answer_within(TIMEOUT_SECONDS, search)))
         except errors.UsageLimitExceededError:
             return TransientError("Tavily answered 429, too many requests: try again later.")
         except errors.InvalidAPIKeyError:
@@ -78,7 +84,8 @@ class TavilySearch:
             )
         except errors.BadRequestError:
             return PermanentError("Tavily refused the query as invalid (400).")
-        except errors.TimeoutError:
+        except (errors.TimeoutError, TimeoutError):
+            del self._local.client  # the call that is late may still be using it
             return TransientError(
                 f"Tavily did not answer within {TIMEOUT_SECONDS} seconds: try again later."
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from tasks.model.circuit import Circuit
+from tasks.model.deadline import answer_within
 from tasks.model.errors import PermanentError, TransientError
 from tasks.model.incidents import Incident
 from tasks.model.verdicts import AnalystName, Judgement, Research, Usage
@@ -205,7 +206,14 @@ class BedrockAnalyst:
         messages = [("system", prompt.system), ("human", prompt.user)]
         try:
             with _trace_only_on_purpose():
-                reply = model.invoke(messages)
+                seconds = self._settings.bedrock_timeout_seconds
+                reply = answer_within(seconds, lambda: model.invoke(messages))
+        except TimeoutError:
+            return _Failure(
+                f"Bedrock had not finished its answer after {seconds} seconds: it may be faster"
+                " later; if it stays so, raise MIDDLEWATCH_BEDROCK_TIMEOUT_SECONDS.",
+                is_transient=True,
+            )
         except (ValidationError, OutputParserException) as error:
             # The tool's input was no JSON object, or there was no tool call.
             return Refused(_name_problem(error))
@@ -371,7 +379,8 @@ def _open_clients(settings: Settings) -> tuple["BaseClient", "BaseClient"]:
 
     config = Config(
         connect_timeout=min(_CONNECT_TIMEOUT_SECONDS, settings.bedrock_timeout_seconds),
-        read_timeout=settings.bedrock_timeout_seconds,
+        # nobody waits that long, see answer_within: it ends calls that were left alone
+        read_timeout=settings.bedrock_timeout_seconds + 1,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=settings.bedrock_concurrency,
     )

@@ -177,7 +177,7 @@ def test_a_refusal_is_final_and_not_asked_twice(server, analyst, stop):
         (lambda _call: Reply(200, b""), "something"),
         (lambda _call: Reply(200, b"null"), "Converse reply"),
         (stand_in.hung_up(), "ConnectionClosedError"),
-        (stand_in.delayed(5, stand_in.true_positive()), "ReadTimeoutError"),
+        (stand_in.delayed(5, stand_in.true_positive()), "had not finished"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -354,3 +354,14 @@ def test_without_credentials_or_region_a_judgement_fails_for_good(server, monkey
     error = fail(BedrockAnalyst(Settings()), BedrockFailedError)
     assert "NoRegionError" in str(error)
     assert server.calls == []
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(server, analyst):
+    """Every byte comes within the time-out of the socket, and all of them never do."""
+    server.judge(ATTACKER, stand_in.trickled(stand_in.true_positive()))
+    began_at = time.monotonic()
+
+    error = fail(analyst, BedrockBusyError)
+
+    assert "had not finished" in str(error)
+    assert time.monotonic() - began_at < 3

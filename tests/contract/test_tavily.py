@@ -1,6 +1,7 @@
 """tavily-python against a search API that answers well, badly, or not at all."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from tasks.model.verdicts import Reference
 from tasks.research import tavily as adapter
 from tasks.research.tavily import TavilySearch
 from tests.servers import tavily as stand_in
-from tests.servers.tavily import KEY, Reply, TavilyServer, found, page
+from tests.servers.tavily import KEY, Reply, TavilyServer, found, page, trickled
 
 
 @pytest.fixture
@@ -156,3 +157,15 @@ def test_threads_share_a_search_but_no_client(server, web):
     assert len(clients) == 4
     assert sorted(server.queries) == [f"query {n}" for n in range(4)]
     assert KEY not in repr(vars(web))
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(server, web):
+    """Every byte comes within the time-out of the socket, and all of them never do."""
+    server.script(trickled(found(page("https://example.com/a"))), found())
+    began_at = time.monotonic()
+
+    with pytest.raises(TransientError, match="did not answer within 1 seconds"):
+        web.search("a query")
+
+    assert time.monotonic() - began_at < 3
+    assert web.search("a query") == ()

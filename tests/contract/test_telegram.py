@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 import traceback
 
 import pytest
@@ -30,6 +31,7 @@ from tests.servers.telegram import (
     migrated,
     slow,
     too_many_requests,
+    trickled,
     unauthorized,
 )
 
@@ -273,6 +275,19 @@ def test_late_answer_is_ambiguous(server, channel, monkeypatch):
 
     assert caught.value.is_ambiguous
     assert len(server.messages) == 1
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(server, channel, monkeypatch):
+    """Every byte comes within the time-out of the socket, and all of them never do."""
+    monkeypatch.setattr(adapter, "_TIMEOUT_SECONDS", (0.5, 0.5))
+    server.script(trickled())
+    began_at = time.monotonic()
+
+    with pytest.raises(TransientError, match="may or may not") as caught:
+        channel.send(MESSAGE)
+
+    assert caught.value.is_ambiguous
+    assert time.monotonic() - began_at < 3
 
 
 def test_unreachable_server_is_not_ambiguous():

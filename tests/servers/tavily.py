@@ -42,6 +42,8 @@ class Reply:
     body: bytes = b""
     delay_seconds: float = 0.0
     hang_up: bool = False
+    pause_seconds: float = 0.0
+    """After each byte of the body."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -121,6 +123,17 @@ def delayed(seconds: float, behaviour: Behaviour) -> Behaviour:
     def answer(search: Search) -> Reply:
         reply = behaviour(search)
         reply.delay_seconds += seconds
+        return reply
+
+    return answer
+
+
+def trickled(behaviour: Behaviour, pause_seconds: float = 0.2) -> Behaviour:
+    """The same, a byte at a time: no single wait is long, and all of it never ends."""
+
+    def answer(search: Search) -> Reply:
+        reply = behaviour(search)
+        reply.pause_seconds = pause_seconds
         return reply
 
     return answer
@@ -223,7 +236,13 @@ def _handler_for(server: TavilyServer) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
-                self.wfile.write(reply.body)
+                if not reply.pause_seconds:
+                    self.wfile.write(reply.body)
+                    return
+                for byte in reply.body:
+                    self.wfile.write(bytes([byte]))
+                    if server._closing.wait(reply.pause_seconds):
+                        return
             except OSError:
                 self.close_connection = True  # the client has given up waiting
 

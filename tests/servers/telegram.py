@@ -42,6 +42,8 @@ class Behaviour:
     """People see the message although the answer says otherwise."""
     is_dropped: bool = False
     """The connection is closed without an answer."""
+    pause_seconds: float = 0
+    """After each byte of the answer."""
 
 
 def ok() -> Behaviour:
@@ -101,6 +103,11 @@ def garbage() -> Behaviour:
 def drop_connection(*, is_delivered: bool = True) -> Behaviour:
     """The connection is closed after the request arrived, which people may see or not."""
     return Behaviour(is_dropped=True, is_delivered=is_delivered)
+
+
+def trickled(pause_seconds: float = 0.2) -> Behaviour:
+    """Deliver at once, answer a byte at a time: no single wait is long, and it never ends."""
+    return Behaviour(pause_seconds=pause_seconds)
 
 
 @dataclass(frozen=True)
@@ -268,16 +275,16 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.status is not None:
             time.sleep(behaviour.wait_seconds)
             return self._refuse(behaviour.status, behaviour.description, behaviour.parameters)
-        return self._accept(body, behaviour.wait_seconds)
+        return self._accept(body, behaviour)
 
-    def _accept(self, body: dict[str, Any], wait_seconds: float) -> None:
+    def _accept(self, body: dict[str, Any], behaviour: Behaviour) -> None:
         if not body.get("chat_id"):
             return self._refuse(400, "Bad Request: chat_id is empty")
         try:
             message = self.server.telegram._deliver(body)
         except ValueError as error:
             return self._refuse(400, str(error))
-        time.sleep(wait_seconds)
+        time.sleep(behaviour.wait_seconds)
         return self._answer(
             200,
             {
@@ -289,6 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "text": message.text,
                 },
             },
+            behaviour.pause_seconds,
         )
 
     def _read_body(self) -> dict[str, Any]:
@@ -307,16 +315,22 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._answer(status, answer | ({"parameters": parameters} if parameters else {}))
 
-    def _answer(self, status: int, answer: dict[str, Any]) -> None:
-        self._send(status, "application/json", json.dumps(answer).encode())
+    def _answer(self, status: int, answer: dict[str, Any], pause_seconds: float = 0) -> None:
+        self._send(status, "application/json", json.dumps(answer).encode(), pause_seconds)
 
-    def _send(self, status: int, content_type: str, content: bytes) -> None:
+    def _send(
+        self, status: int, content_type: str, content: bytes, pause_seconds: float = 0
+    ) -> None:
         try:
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            for start in range(len(content)) if pause_seconds else ():
+                self.wfile.write(content[start : start + 1])
+                time.sleep(pause_seconds)
+            if not pause_seconds:
+                self.wfile.write(content)
         except ConnectionError:
             self.close_connection = True  # the client gave up waiting
 

@@ -1,5 +1,6 @@
 """AWS credentials out of a Prefect block; the only place that knows prefect-aws."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 class Account:
     """Who asks, and where."""
 
-    session: "Session"
+    open_session: "Callable[[], Session]"
+    """Only the caller knows what boto3 raises: no such profile, a role that may not be assumed."""
     endpoint_url: str | None = None
     """None: the one of the standard AWS chain."""
 
@@ -34,4 +36,4 @@ def account_from_block(name: str) -> Account:
             f"There is no AwsCredentials block named '{name}': create it in the Prefect UI under "
             "Blocks, or leave the parameter aws_credentials_block empty."
         ) from None
-    return Account(block.get_boto3_session(), block.aws_client_parameters.endpoint_url)
+    return Account(block.get_boto3_session, block.aws_client_parameters.endpoint_url)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import boto3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from tasks.collect.credentials import Account
 from tasks.collect.pattern import Pattern
@@ -54,6 +55,7 @@ _OBJECT_CODES = {
     "412": "was overwritten after it was listed; the next run reads the new version",
     "PreconditionFailed": "was overwritten after it was listed; the next run reads the new one",
 }
+_FAILURES = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ValueError)
 _LOST_CONNECTION = (
     exceptions.ConnectionError,
     exceptions.HTTPClientError,
@@ -80,7 +82,7 @@ class Bucket:
         self.uri = f"s3://{self._bucket}"
         try:
             self._client = _connect(account)
-        except (exceptions.BotoCoreError, ValueError) as error:
+        except _FAILURES as error:
             raise self._not_listable(error) from None
 
     def plan(self, ledger: Ledger) -> Plan:
@@ -93,7 +95,7 @@ class Bucket:
         """
         try:
             objects = list(self._list())
-        except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        except _FAILURES as error:
             raise self._not_listable(error) from None
         remembered = recall(ledger, self.uri, objects)
         return Plan(
@@ -115,7 +117,7 @@ class Bucket:
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=key, IfMatch=f'"{log_object.version}"'
             )
-        except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        except _FAILURES as error:
             raise self._not_readable(key, error) from None
         body = answer["Body"]
         try:
@@ -128,6 +130,8 @@ class Bucket:
             Bucket=self._bucket, Prefix=self._prefix
         )
         for page in pages:
+            if "IsTruncated" not in page:  # a proxy's page, which reads like an empty bucket
+                raise ResponseParserError("no listing")
             for entry in page.get("Contents", ()):
                 key = entry["Key"]
                 if self._pattern.matches(key.removeprefix(self._prefix).lstrip("/")):
@@ -145,6 +149,10 @@ class Bucket:
             return TransientError(f"{self.uri} cannot be listed now ({code}); it is tried again.")
         if code == "NoSuchBucket":
             what = "there is no such bucket; check the source"
+        elif isinstance(error, exceptions.ClientError) and error.operation_name == "AssumeRole":
+            what = f"the role may not be assumed ({code}); let these credentials assume it"
+        elif isinstance(error, exceptions.ProfileNotFound):
+            what = "there is no such AWS profile here; check the profile and ~/.aws/config"
         elif code in ("AccessDenied", "AllAccessDisabled", "403"):
             what = "access is denied; grant s3:ListBucket on it to these credentials"
         elif code in _CREDENTIAL_CODES:
@@ -177,7 +185,7 @@ class Bucket:
 
 
 def _connect(account: Account | None) -> "S3Client":
-    account = account or Account(boto3.Session())
+    account = account or Account(boto3.Session)
     environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     has_endpoint = bool(account.endpoint_url or environment)
     config = Config(
@@ -187,13 +195,15 @@ def _connect(account: Account | None) -> "S3Client":
         # stores that are not AWS seldom answer at bucket.host
         s3={"addressing_style": "path" if has_endpoint else "auto"},
     )
-    return account.session.client("s3", config=config, endpoint_url=account.endpoint_url)
+    return account.open_session().client("s3", config=config, endpoint_url=account.endpoint_url)
 
 
 def _code_of(error: Exception) -> str:
     """The code that AWS gave, or the kind of failure when it gave no answer."""
     if isinstance(error, exceptions.ClientError):
         return str(error.response.get("Error", {}).get("Code", "an unknown error"))
+    if isinstance(error, ResponseParserError):
+        return "an answer that is not S3's; if it stays so, check AWS_ENDPOINT_URL_S3"
     return type(error).__name__
 
 
@@ -203,6 +213,8 @@ def _is_transient(error: Exception, code: str) -> bool:
         status = metadata.get("HTTPStatusCode", 0)
         is_server_fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return code in _TRANSIENT_CODES or is_server_fault or status == HTTPStatus.TOO_MANY_REQUESTS
+    if isinstance(error, ResponseParserError):
+        return True
     # an endpoint that nobody answers at is wrong more often than down
     is_unreachable = isinstance(error, exceptions.EndpointConnectionError)
     return isinstance(error, _LOST_CONNECTION) and not is_unreachable

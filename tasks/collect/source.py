@@ -1,5 +1,6 @@
 """What every place that logs are read from offers, and what it asks of the ledger."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -7,9 +8,13 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from tasks.collect.credentials import account_from_block
 from tasks.collect.pattern import Pattern
+from tasks.model.errors import ConfigurationError
 from tasks.model.objects import FileStream, KnownObject, Location, LogObject, Plan
+from tasks.model.text import make_visible
 
 _LOOK_UP_AT_ONCE = 1000
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_FILE = re.compile(r"file://(localhost)?/")
 
 
 class Ledger(Protocol):
@@ -71,6 +76,11 @@ def open_source(location: Location) -> Source:
 
         block = location.aws_credentials_block
         return Bucket(location.uri, pattern, account_from_block(block) if block else None)
+    if _SCHEME.match(location.uri) and not _FILE.match(location.uri):
+        raise ConfigurationError(
+            f"The source '{make_visible(location.uri)}' is of a kind that is not read: give a "
+            "directory, file:///path or s3://bucket/prefix."
+        )
 
     from tasks.collect.directory import Directory
 

@@ -1,6 +1,7 @@
 """Buckets, through the real client: against a local AWS, and against servers that fail."""
 
 import gzip
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -221,6 +222,16 @@ def test_overload(status, code, monkeypatch):
     with failing_store(status, code) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
         with pytest.raises(TransientError):
+            open_source(Location("s3://bucket/logs")).plan(MemoryLedger())
+
+
+@pytest.mark.parametrize("page", [b"", b"<html><body>Please log in</body></html>", b"<p>Sorry<br>"])
+def test_a_page_that_is_no_listing_is_not_an_empty_bucket(page, monkeypatch):
+    """A proxy's page with status 200 would read like "nothing new" for ever."""
+    monkeypatch.setattr(sys.modules[__name__], "LISTING", page)
+    with failing_store(200, "", LINE) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        with pytest.raises(TransientError, match="cannot be listed now"):
             open_source(Location("s3://bucket/logs")).plan(MemoryLedger())
 
 

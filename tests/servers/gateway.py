@@ -119,6 +119,9 @@ def _handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         def do_PUT(self) -> None:
             self._pass_on()
 
+        def do_POST(self) -> None:
+            self._pass_on()
+
         def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():

@@ -17,6 +17,7 @@ from prefect.utilities.annotations import quote
 from flows.local_server import is_one_off
 from tasks.collect.formats.configuration import load_formats
 from tasks.detect.rules import Override, load_rules, with_thresholds
+from tasks.detect.subjects import open_groupings
 from tasks.model.errors import (
     ConfigurationError,
     MiddlewatchError,
@@ -99,7 +100,8 @@ def check_configuration(thresholds: Mapping[str, Override]) -> None:
     Raises:
         ConfigurationError: One of them makes no sense.
     """
-    with_thresholds(load_rules(settings().rules_file), thresholds)
+    rules = with_thresholds(load_rules(settings().rules_file), thresholds)
+    open_groupings(rules, settings().asn_database)
     load_formats(settings().formats_file, settings().trusted_proxies)
 
 

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         ),
     ] = ()
 
+    asn_database: Annotated[
+        Path | None,
+        Field(
+            description="mmdb file with autonomous systems, such as GeoLite2-ASN.mmdb, for rules "
+            "that count by source_asn."
+        ),
+    ] = None
+
     analyst: Annotated[
         AnalystName, Field(description="Who judges: bedrock, or rules (no model, no network).")
     ] = AnalystName.BEDROCK

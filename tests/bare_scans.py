@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import Engine, select
@@ -13,10 +14,11 @@ from sqlalchemy import Engine, select
 from tasks.collect.batches import make_batches
 from tasks.collect.source import Ledger as KnownLedger
 from tasks.collect.source import Source, recall
-from tasks.detect.allowlist import Allowlist
+from tasks.detect.allowlist import Allowlist, AllowlistEntry
 from tasks.detect.counting import commit_batch, count_batch
 from tasks.detect.evaluation import Evaluated, bring_up_to_date
 from tasks.detect.rules import RuleSet
+from tasks.detect.subjects import open_groupings
 from tasks.model.errors import ObjectError
 from tasks.model.incidents import Incident
 from tasks.model.objects import BatchResult, LogObject, Plan, cover
@@ -67,6 +69,8 @@ class Scans:
     namespace: str = "live"
     rules: RuleSet = RULES
     now: datetime = NOW
+    allowlist: tuple[AllowlistEntry, ...] = ()
+    asn_database: Path | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -88,7 +92,13 @@ class Scans:
         """What was counted is held against the rules."""
         with transaction(self.engine) as connection:
             return bring_up_to_date(
-                connection, self.namespace, self.rules, Allowlist(()), run_id="run", now=self.now
+                connection,
+                self.namespace,
+                self.rules,
+                Allowlist(self.allowlist),
+                groupings=open_groupings(self.rules, self.asn_database),
+                run_id="run",
+                now=self.now,
             )
 
     def run(self, *sources: Source, objects_per_batch: int = 500) -> list[BatchResult]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tasks.model.incidents import is_system
+
 
 class AllowlistEntry(BaseModel):
     """A network whose events lead to no finding."""
@@ -81,6 +83,10 @@ class Allowlist:
             self._entries.setdefault(key, []).append(entry)
         self._prefixes = sorted({key[:2] for key in self._entries}, reverse=True)
 
+    def __bool__(self) -> bool:
+        """Whether anything can be allowed at all."""
+        return bool(self._entries)
+
     def reason(self, source_ip: str, at: datetime) -> str | None:
         """
         Why *source_ip* is allowed at event time *at*, or None when it is not.
@@ -89,8 +95,11 @@ class Allowlist:
         counts. An entry counts while *at* is before its expiry.
 
         Args:
-            source_ip: An address, or the network that an IPv6 client is counted by.
+            source_ip: An address, or a network that counts as one subject. Of an autonomous
+                system nothing is allowed as a whole.
         """
+        if is_system(source_ip):
+            return None
         network = ip_network(source_ip)
         first = int(network.network_address)
         for version, prefix in self._prefixes:

@@ -20,6 +20,8 @@ What is said of an hour follows from the T - 1 minutes before it, the hour, and 
 after it. So whatever happens to the lines of a minute, it is enough to do the hours within T of
 that minute again, and to replace what was said of them. Nothing is ever added to a result.
 
+What is said here of an IP holds of a network for the rules that count by network; see networks.py.
+
 Rules with a timespan of more than an hour are *slow*. The same holds for them with "hour" in the
 place of "minute", and of an hour is said that which all events in it say; see counted_hours.
 """
@@ -31,7 +33,13 @@ from typing import Any, Final, Self
 
 import polars as pl
 
-from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
+from tasks.detect.rules import (
+    MAX_DISTINCT_VALUES,
+    MIN_NETWORK_ADDRESSES,
+    GroupBy,
+    Rule,
+    RuleSet,
+)
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.detect.tally import Tally, keep_lowest, sample_limits
 from tasks.model.incidents import EvidenceLine
@@ -94,7 +102,7 @@ class Touched:
             )
             for t in tallies
         ]
-        return cls._united(pieces)
+        return cls.united(pieces)
 
     @classmethod
     def within(cls, spans: Mapping[str, tuple[int, int]]) -> Self:
@@ -105,7 +113,7 @@ class Touched:
             orient="row",
         )
         start = pl.col("hour") * HOUR
-        return cls._united(
+        return cls.united(
             [
                 _explode_hours(frame, pl.col("from"), pl.col("to"), [*frame.columns]).select(
                     *_PAIR,
@@ -132,14 +140,18 @@ class Touched:
             yield type(self)(self.hours.filter(slot == number))
 
     @classmethod
-    def _united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
-        schema = {
-            "source_ip": pl.String,
-            "hour": pl.Int32,
-            "first_minute": pl.Int32,
-            "last_minute": pl.Int32,
-        }
-        united = pl.concat([pl.DataFrame(schema=schema), *(p.cast(schema) for p in pieces)])  # type: ignore[arg-type]  # a schema serves
+    def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
+        """Return what any of *pieces* touches; each has the columns of `hours` and maybe more."""
+        schema = pl.Schema(
+            {
+                "source_ip": pl.String(),
+                "hour": pl.Int32(),
+                "first_minute": pl.Int32(),
+                "last_minute": pl.Int32(),
+            }
+        )
+        named = (piece.select(schema.names()).cast(schema) for piece in pieces)
+        united = pl.concat([schema.to_frame(), *named])
         return cls(
             united.group_by(_PAIR).agg(pl.col("first_minute").min(), pl.col("last_minute").max())
         )
@@ -354,6 +366,10 @@ def match(number: int, rule: Rule, loaded: Loaded) -> Matched:
         if values is None
         else _count_distinct(minutes, values, timespan)
     )
+    if rule.group_by is not GroupBy.SOURCE_IP:
+        members = matching.select(*_PLACE, pl.col("address").hash().alias("value_hash"))
+        is_spread = _count_distinct(minutes, members, timespan) >= MIN_NETWORK_ADDRESSES
+        counts = counts * is_spread.cast(pl.Int64)
     minutes = minutes.with_columns(
         pl.lit(number, pl.UInt32).alias("rule"),
         (pl.col("minute") // per_hour).alias("hour"),

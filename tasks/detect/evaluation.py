@@ -1,9 +1,12 @@
 """Evaluation: what is on record of a namespace is brought to what all its counts say."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import polars as pl
 
 from tasks.detect.allowlist import Allowlist
 from tasks.detect.counted_hours import (
@@ -25,7 +28,8 @@ from tasks.detect.evaluate import (
     needed_minutes,
 )
 from tasks.detect.incidents import chain, reach, reconcile
-from tasks.detect.rules import RuleSet
+from tasks.detect.networks import Grouping, Watch, only_groups, reach_of, touched_groups
+from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
@@ -33,7 +37,7 @@ from tasks.model.incidents import Incident
 from tasks.store.counted_hours import load_counted, replace_counted
 from tasks.store.engine import Transaction
 from tasks.store.incidents import close_incident, stored_incidents, write_evidence
-from tasks.store.suspects import known_suspects, load_hours, replace_hours
+from tasks.store.suspects import known_suspects, load_hours, replace_hours, suspected_hours
 from tasks.store.tallies import (
     StoredSegment,
     load_overlapping,
@@ -41,6 +45,8 @@ from tasks.store.tallies import (
     mark_evaluated,
     pending,
 )
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ def bring_up_to_date(
     rules: RuleSet,
     allowlist: Allowlist,
     *,
+    groupings: Sequence[Grouping] = (),
     run_id: str,
     now: datetime,
 ) -> Evaluated:
@@ -68,12 +75,13 @@ def bring_up_to_date(
     What was counted or withdrawn since the last evaluation is held against the rules.
 
     All of it belongs into one transaction: a run that dies here leaves everything to the next.
+
+    Args:
+        groupings: Of open_groupings(), for the rules that count by network.
     """
     waiting = pending(connection, namespace)
-    stored = load_pending(connection, namespace, waiting)
-    touched = Touched.by(_load(segment, rules).tally for segment in stored)
-    evaluation = _Evaluation(connection, namespace, rules, allowlist, run_id, now)
-    evaluation.update(touched)
+    evaluation = _Evaluation(connection, namespace, rules, groupings, allowlist, run_id, now)
+    evaluation.update(load_pending(connection, namespace, waiting))
     mark_evaluated(connection, waiting)
     return Evaluated(len(waiting.segments), evaluation.allowed, evaluation.shadow)
 
@@ -86,26 +94,41 @@ class _Evaluation:
         connection: Transaction,
         namespace: str,
         rules: RuleSet,
+        groupings: Sequence[Grouping],
         allowlist: Allowlist,
         run_id: str,
         now: datetime,
     ) -> None:
         self._connection = connection
         self._namespace = namespace
-        self._counted = rules
-        self._rules = rules.only(lambda rule: not rule.is_shadow)
-        self._shadow_rules = rules.only(lambda rule: rule.is_shadow)
+        self._all_rules = rules
+        self._counted = rules.by(GroupBy.SOURCE_IP)
+        self._rules, self._shadow_rules = _without_shadow(self._counted), _shadow(self._counted)
+        self._groupings = groupings
         self._allowlist = allowlist
         self._run_id = run_id
         self._now = now
         self.allowed = 0
-        self.shadow: dict[str, set[str]] = {rule.id: set() for rule in self._shadow_rules.rules}
+        self.shadow: dict[str, set[str]] = {rule.id: set() for rule in _shadow(rules).rules}
 
-    def update(self, touched: Touched) -> None:
+    def update(self, pending_segments: Iterator[StoredSegment]) -> None:
+        """What these segments touch is up to date, as far as what is on record says it."""
+        touched, counted = self._touched(pending_segments)
+        watches = [Watch(grouping) for grouping in self._groupings]
         affected: dict[str, list[Span]] = defaultdict(list)
+        candidates: list[set[str]] = [set() for _ in watches]
         for piece in touched.slices():
-            for source_ip, spans in self._update_hours(piece).items():
+            for source_ip, spans in self._update_hours(piece, watches).items():
                 affected[source_ip] += spans
+            for names, watch in zip(candidates, watches, strict=True):
+                names.update(watch.candidates())
+        # what is told of addresses is not told of their networks: all addresses come first
+        suspects = dict(affected)
+        for grouping, own, names in zip(self._groupings, counted, candidates, strict=True):
+            groups = touched_groups(grouping, own, suspects)
+            for piece in groups.slices():
+                for name, spans in self._update_groups(grouping, piece, names).items():
+                    affected[name] += spans
         # a long window reaches over many pieces, and so may an incident: all hours come first
         for piece in touched.slices() if self._has_slow_rules else ():
             for source_ip, spans in self._update_slow_hours(piece).items():
@@ -114,11 +137,30 @@ class _Evaluation:
             for span in merge_spans(affected[source_ip]):
                 self._update_incidents(source_ip, span)
 
-    def _update_hours(self, touched: Touched) -> dict[str, list[Span]]:
+    def _touched(self, segments: Iterator[StoredSegment]) -> tuple[Touched, list[Touched]]:
+        """By any line, and by a line that each grouping counts."""
+        pieces: list[pl.DataFrame] = []
+        counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
+        for segment in segments:
+            tally = _load(segment, self._all_rules).tally
+            pieces.append(Touched.by([tally]).hours)
+            for own, grouping in zip(counted, self._groupings, strict=True):
+                own.append(Touched.by([grouping.select(tally)]).hours)
+        return Touched.united(pieces), [Touched.united(own) for own in counted]
+
+    def _update_hours(self, touched: Touched, watches: Sequence[Watch]) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
-        needed = needed_minutes(touched, self._counted)
+        needed = needed_minutes(touched, self._all_rules)
         stored = load_overlapping(connection, namespace, needed)
-        loaded = load((_load(s, self._rules) for s in stored), touched, self._counted)
+
+        def tallies() -> Iterator[LoadedTally]:
+            for segment in stored:
+                loaded = _load(segment, self._all_rules)
+                for watch in watches:
+                    watch.notice(loaded.tally, needed)
+                yield loaded
+
+        loaded = load(tallies(), touched, self._counted)
         if self._has_slow_rules:
             self._count_hours(loaded, touched)
         self._note_shadow(judge(self._shadow_rules, loaded, touched))
@@ -129,6 +171,38 @@ class _Evaluation:
         found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
         replace_hours(connection, namespace, affected, found)
         return affected
+
+    def _update_groups(
+        self, grouping: Grouping, touched: Touched, candidates: set[str]
+    ) -> dict[str, list[Span]]:
+        connection, namespace = self._connection, self._namespace
+        around = reach_of(touched, grouping)
+        known = known_suspects(connection, namespace, around)
+        touched = only_groups(touched, candidates | known)
+        if touched.is_empty:
+            return {}
+        alone = pl.DataFrame(
+            suspected_hours(connection, namespace, around),
+            schema={"source_ip": pl.String, "hour": pl.Int32},
+            orient="row",
+        )
+        is_allowed = self._is_allowed_in if self._allowlist else None
+        needed = needed_minutes(touched, grouping.rules)
+        stored = load_overlapping(connection, namespace, needed)
+        tallies = (_load(segment, self._all_rules) for segment in stored)
+        united = (grouping.unite(tally, alone, is_allowed) for tally in tallies)
+        loaded = load(united, touched, grouping.rules)
+        self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
+        hours = judge(_without_shadow(grouping.rules), loaded, touched)
+        suspects = known | {hour.source_ip for hour in hours}
+        affected = affected_hours(touched, grouping.rules, suspects)
+        found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
+        replace_hours(connection, namespace, affected, found)
+        return affected
+
+    def _is_allowed_in(self, source_ip: str, minute: int) -> bool:
+        at = _EPOCH + timedelta(minutes=minute)
+        return self._allowlist.reason(source_ip, at) is not None
 
     @property
     def _has_slow_rules(self) -> bool:
@@ -188,6 +262,14 @@ class _Evaluation:
 
     def _is_allowed(self, incident: Incident) -> bool:
         return self._allowlist.reason(incident.source_ip, incident.last_seen) is not None
+
+
+def _shadow(rules: RuleSet) -> RuleSet:
+    return rules.only(lambda rule: rule.is_shadow)
+
+
+def _without_shadow(rules: RuleSet) -> RuleSet:
+    return rules.only(lambda rule: not rule.is_shadow)
 
 
 def _load(segment: StoredSegment, rules: RuleSet) -> LoadedTally:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -49,12 +50,26 @@ MINUTE_TIMESPAN_SECONDS: Final = 3600
 MAX_TIMESPAN_SECONDS: Final = 24 * 3600
 MIN_INCIDENT_GAP_SECONDS: Final = 3600
 
+MIN_NETWORK_ADDRESSES: Final = 5
+"""A network or autonomous system is suspicious when so many of its addresses take part."""
+
 RuleType = Literal["event_count", "value_count", "temporal_ordered"]
+
+
+class GroupBy(StrEnum):
+    """Whose events a rule counts together."""
+
+    SOURCE_IP = "source_ip"
+    """One address; of IPv6 one network of `ipv6-prefix` bits."""
+    SOURCE_NETWORK = "source_network"
+    """All addresses of an IPv4 /24 or IPv6 /48 that no rule finds suspicious by themselves."""
+    SOURCE_ASN = "source_asn"
+    """The same of an autonomous system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: which events it counts per source IP, and from how many on it matches."""
+    """One rule: which events it counts per subject, and from how many on it matches."""
 
     id: str
     version: int
@@ -77,6 +92,7 @@ class Rule:
     selection: Selection = dataclasses.field(compare=False, repr=False)
     after: str | None = None
     """temporal_ordered: the counter of the rule whose events are counted before a selected one."""
+    group_by: GroupBy = GroupBy.SOURCE_IP
     is_shadow: bool = False
     """Counted and reported, but never a finding."""
     references: tuple[str, ...] = ()
@@ -112,6 +128,10 @@ class RuleSet:
     signature_set: SignatureSet = dataclasses.field(compare=False, repr=False)
     ipv6_prefix: int = 64
     """IPv6 clients are counted by networks of this size."""
+
+    def by(self, *group_by: GroupBy) -> Self:
+        """The rules that count by one of these."""
+        return self.only(lambda rule: rule.group_by in group_by)
 
     @property
     def max_timespan_seconds(self) -> int:
@@ -284,7 +304,7 @@ class _RuleEntry(Entry):
     field: str | None = None
     selection: dict[str, Any] | list[dict[str, Any]]
     after: Id | None = None
-    group_by: Annotated[tuple[Literal["source_ip"]], Field(alias="group-by")]
+    group_by: Annotated[tuple[GroupBy], Field(alias="group-by")]
     timespan: Annotated[int, BeforeValidator(parse_rule_timespan)]
     condition: _Condition
     family: Family
@@ -305,6 +325,10 @@ class _RuleEntry(Entry):
             raise ValueError("`after` names the rule that is counted before: temporal_ordered only")
         if self.type == "temporal_ordered" and self.timespan > MINUTE_TIMESPAN_SECONDS:
             raise ValueError("temporal_ordered looks at minutes; its timespan is 1h at most")
+        if self.group_by[0] is not GroupBy.SOURCE_IP and (
+            self.type == "temporal_ordered" or self.timespan > MINUTE_TIMESPAN_SECONDS
+        ):
+            raise ValueError(f"{self.group_by[0]} is for event_count and value_count of 1h at most")
         if self.type == "value_count":
             if FIELDS.get(self.field or "") is not Kind.TEXT:
                 texts = ", ".join(name for name, kind in FIELDS.items() if kind is Kind.TEXT)
@@ -494,6 +518,7 @@ def _build_rule(
         counter=counters[entry.id],
         selection=selection,
         after=counters[entry.after] if entry.after else None,
+        group_by=entry.group_by[0],
         is_shadow=entry.shadow,
         references=entry.references,
         threshold_reason=entry.threshold,

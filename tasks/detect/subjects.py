@@ -1,14 +1,22 @@
 """Subjects: whom counts are about. An IPv6 client owns a network, not an address."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_network
+from pathlib import Path
 
 import polars as pl
 
+from tasks.detect.autonomous_systems import open_asn_database
+from tasks.detect.networks import Grouping
+from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.tally import Tally
+from tasks.model.errors import ConfigurationError
 
 IPV6_BITS = 128
+IPV4_NETWORK_BITS = 24
+IPV6_NETWORK_BITS = 48
 
 
 def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
@@ -37,3 +45,39 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
 @lru_cache(maxsize=100_000)
 def _network(address: str, prefix: int) -> str:
     return str(ip_network((address, prefix), strict=False))
+
+
+def name_networks(source_ips: Iterable[str], ipv6_prefix: int) -> dict[str, str]:
+    """
+    The /24 or /48 that holds each of these subjects.
+
+    IPv6 subjects that are networks of that size, or larger, are not in one.
+    """
+    return {
+        ip: _network(ip.partition("/")[0], IPV6_NETWORK_BITS)
+        if ":" in ip
+        else f"{ip.rpartition('.')[0]}.0/{IPV4_NETWORK_BITS}"
+        for ip in source_ips
+        if ":" not in ip or ipv6_prefix > IPV6_NETWORK_BITS
+    }
+
+
+def open_groupings(rules: RuleSet, asn_database: Path | None) -> tuple[Grouping, ...]:
+    """
+    What the rules that count by network need, by what they count.
+
+    Raises:
+        ConfigurationError: A rule counts by autonomous system, and the database cannot say them.
+    """
+    found = []
+    if (by_network := rules.by(GroupBy.SOURCE_NETWORK)).rules:
+        name = partial(name_networks, ipv6_prefix=rules.ipv6_prefix)
+        found.append(Grouping(by_network, name))
+    if (by_asn := rules.by(GroupBy.SOURCE_ASN)).rules:
+        if asn_database is None:
+            raise ConfigurationError(
+                f"Rule {by_asn.rules[0].id} counts by source_asn: set MIDDLEWATCH_ASN_DATABASE to "
+                "an mmdb file with autonomous systems, or disable the rule."
+            )
+        found.append(Grouping(by_asn, open_asn_database(asn_database)))
+    return tuple(found)

@@ -18,6 +18,7 @@ from tasks.detect.allowlist import Allowlist, AllowlistEntry
 from tasks.detect.counting import commit_batch, count_batch
 from tasks.detect.evaluation import bring_up_to_date
 from tasks.detect.rules import Override, load_rules, with_thresholds
+from tasks.detect.subjects import open_groupings
 from tasks.model.incidents import Suspect
 from tasks.model.objects import Batch, BatchResult, EventRange, Location
 from tasks.model.runs import Run
@@ -104,12 +105,14 @@ def evaluate_rules(
     """
     engine = open_database(settings().database_url.get_secret_value())
     rules = with_thresholds(load_rules(settings().rules_file), thresholds)
+    groupings = open_groupings(rules, settings().asn_database)
     with transaction(engine) as connection:
         evaluated = bring_up_to_date(
             connection,
             run.namespace,
             rules,
             Allowlist(allowlist),
+            groupings=groupings,
             run_id=run.id,
             now=run.started_at,
         )

@@ -41,6 +41,11 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+def is_system(source_ip: str) -> bool:
+    """Whether a subject is an autonomous system, such as `AS64500`: all others are addresses."""
+    return source_ip.startswith("AS")
+
+
 class Status(StrEnum):
     """Where an incident is in its life."""
 
@@ -107,7 +112,7 @@ class Activity:
     responses: dict[str, int] = field(default_factory=dict)
     """`2xx`, `3xx`, `4xx`, `5xx` to counts; ssh logins are `ssh_success`, `ssh_failure`."""
     most_active_address: str | None = None
-    """Of an IPv6 network, which is one subject: the address in it that did most."""
+    """Of a network, which is one subject: the address in it that did most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class Incident:
 
     @property
     def subject(self) -> str:
-        """Whom it is about, for people: of an IPv6 network also the address that did most."""
+        """Whom it is about, for people: of a network also the address that did most."""
         address = self.activity.most_active_address
         return self.source_ip if address is None else f"{self.source_ip} (mostly {address})"
 

@@ -30,6 +30,15 @@ def known_suspects(
     return set(connection.scalars(there))
 
 
+def suspected_hours(connection: Connection, namespace: str, hours: Span) -> list[tuple[str, int]]:
+    """Each source IP with each of these hours for which rules with short windows suspect it."""
+    table = suspect_hours
+    there = select(table.c.source_ip, table.c.hour).where(
+        table.c.namespace == namespace, table.c.hour >= hours[0], table.c.hour < hours[1]
+    )
+    return [(row.source_ip, row.hour) for row in connection.execute(there)]
+
+
 def replace_hours(
     connection: Connection,
     namespace: str,

@@ -7,7 +7,12 @@ from pydantic import AliasChoices, SecretStr
 from tasks.settings import Settings
 from tests.conftest import ROOT
 
-EXAMPLES_ONLY = {"MIDDLEWATCH_SOURCE", "MIDDLEWATCH_RULES_FILE", "MIDDLEWATCH_FORMATS_FILE"}
+EXAMPLES_ONLY = {
+    "MIDDLEWATCH_ASN_DATABASE",
+    "MIDDLEWATCH_FORMATS_FILE",
+    "MIDDLEWATCH_RULES_FILE",
+    "MIDDLEWATCH_SOURCE",
+}
 
 
 def variables() -> dict[str, str]:

@@ -1,0 +1,182 @@
+"""
+Networks: what addresses do together while none of them is noticed by itself.
+
+A rule that counts by network or autonomous system is held against the sum of the addresses in it,
+with the definitions of evaluate.py and two more:
+
+- What an address does in an hour in which a rule with a timespan of an hour or less finds it
+  suspicious by itself is not counted: it is told of that address already. Nor is what the
+  allowlist allows.
+- A window is only hot when at least MIN_NETWORK_ADDRESSES addresses (IPv6: subjects) have
+  matching events in it.
+
+So what is said of a network follows from the lines alone, as what is said of an address does: both
+what counts and what is left out are functions of them.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from tasks.detect.evaluate import HOUR, LoadedTally, Span, Touched, needed_minutes
+from tasks.detect.rules import MIN_NETWORK_ADDRESSES, RuleSet
+from tasks.detect.tally import Tally
+
+NameGroups = Callable[[Iterable[str]], Mapping[str, str]]
+"""The network of each of these source IPs that has one."""
+
+IsAllowed = Callable[[str, int], bool]
+"""Whether the allowlist has a source IP in a minute since the epoch."""
+
+_NOTICED: Final = pl.Schema(
+    {"group": pl.String(), "source_ip": pl.String(), "hour": pl.Int32(), "count": pl.Int64()}
+)
+_HOUR: Final = (pl.col("minute") // HOUR).alias("hour")
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """One way of putting addresses together, and the rules that do so."""
+
+    rules: RuleSet
+    name: NameGroups
+
+    def select(self, tally: Tally) -> Tally:
+        """The part of *tally* that the rules count."""
+        counters = [rule.counter for rule in self.rules.rules]
+        is_counted = pl.col("counters").is_in(_with_any(tally.counts, counters))
+        is_shown = pl.col("counters").is_in(_with_any(tally.samples, counters))
+        return replace(
+            tally,
+            counts=tally.counts.filter(is_counted),
+            values=tally.values.filter(pl.col("counter").is_in(counters)),
+            samples=tally.samples.filter(is_shown),
+        )
+
+    def names(self, source_ips: Iterable[str]) -> pl.DataFrame:
+        """Columns `source_ip` and `group`, of those that have one."""
+        found = self.name(source_ips)
+        return pl.DataFrame(
+            {"source_ip": list(found), "group": list(found.values())},
+            schema={"source_ip": pl.String, "group": pl.String},
+        )
+
+    def unite(
+        self, loaded: LoadedTally, alone: pl.DataFrame, is_allowed: IsAllowed | None = None
+    ) -> LoadedTally:
+        """
+        The part of a tally that the rules count, by network.
+
+        The addresses are in the additional column `address` of the counts.
+
+        Args:
+            alone: source_ip and hour of what is not counted.
+            is_allowed: Nor is this.
+        """
+        tally = self.select(loaded.tally)
+        names = self.names(tally.counts["source_ip"].unique())
+        if is_allowed is not None:
+            names = names.join(_not_allowed(tally.counts, is_allowed), on="source_ip")
+
+        def by_group(table: pl.DataFrame) -> pl.DataFrame:
+            keys = [column for column in ("source_ip", "minute") if column in names.columns]
+            return (
+                table.with_columns(_HOUR)
+                .join(alone, on=["source_ip", "hour"], how="anti")
+                .join(names, on=keys)
+                .drop("hour")
+            )
+
+        counts = by_group(tally.counts).with_columns(address="source_ip", source_ip="group")
+        values, samples = (
+            by_group(table).with_columns(source_ip="group").drop("group")
+            for table in (tally.values, tally.samples)
+        )
+        united = replace(tally, counts=counts.drop("group"), values=values, samples=samples)
+        return replace(loaded, tally=united)
+
+
+class Watch:
+    """Which networks may be suspicious at all, seen while addresses are evaluated."""
+
+    def __init__(self, grouping: Grouping) -> None:
+        self._grouping = grouping
+        self._pieces = [_NOTICED.to_frame()]
+
+    def notice(self, tally: Tally, needed: Iterable[Span]) -> None:
+        """What the rules count of *tally* in these minutes is remembered, by hours."""
+        counts = self._grouping.select(tally).counts
+        if counts.is_empty():
+            return
+        near = [pl.col("minute").is_between(*span, closed="left") for span in needed]
+        self._pieces.append(
+            counts.filter(pl.any_horizontal(near))
+            .group_by("source_ip", _HOUR)
+            .agg(pl.col("count").cast(pl.Int64).sum())
+            .join(self._grouping.names(counts["source_ip"].unique()), on="source_ip")
+            .select(_NOTICED.names())
+        )
+
+    def candidates(self) -> set[str]:
+        """
+        The networks with any two hours in a row that hold enough for one window; starts anew.
+
+        No window is longer than an hour, so each lies in two of them.
+        """
+        noticed = pl.concat(self._pieces)
+        self._pieces = [_NOTICED.to_frame()]
+        threshold = min((r.threshold for r in self._grouping.rules.rules), default=1)
+        twice = pl.concat([noticed, noticed.with_columns(pl.col("hour") - 1)])
+        found = (
+            twice.group_by("group", "hour")
+            .agg(pl.col("count").sum(), pl.col("source_ip").n_unique().alias("addresses"))
+            .filter(pl.col("count") >= threshold, pl.col("addresses") >= MIN_NETWORK_ADDRESSES)
+        )
+        return set(found["group"])
+
+
+def touched_groups(
+    grouping: Grouping, touched: Touched, changed: Mapping[str, Iterable[Span]]
+) -> Touched:
+    """
+    Where a network may say something else now.
+
+    Args:
+        touched: Where lines that the rules count were added or withdrawn, by source IP.
+        changed: Hours for which source IPs may have become suspicious, or ceased to be.
+    """
+    flips = pl.DataFrame(
+        [(ip, hour) for ip, spans in changed.items() for span in spans for hour in range(*span)],
+        schema={"source_ip": pl.String, "hour": pl.Int32},
+        orient="row",
+    )
+    start = pl.col("hour") * HOUR
+    whole = flips.with_columns(first_minute=start, last_minute=start + HOUR - 1)
+    both = pl.concat([touched.hours, whole.cast(touched.hours.schema)])
+    names = grouping.names(both["source_ip"].unique())
+    return Touched.united([both.join(names, on="source_ip").with_columns(source_ip="group")])
+
+
+def reach_of(touched: Touched, grouping: Grouping) -> Span:
+    """From which hour to which the rules speak of what is touched, and need to know of it."""
+    needed = needed_minutes(touched, grouping.rules)
+    return needed[0][0] // HOUR, -(-needed[-1][1] // HOUR)
+
+
+def only_groups(touched: Touched, wanted: Collection[str]) -> Touched:
+    """What of it is about these."""
+    return Touched(touched.hours.filter(pl.col("source_ip").is_in(list(wanted))))
+
+
+def _with_any(table: pl.DataFrame, counters: Collection[str]) -> list[str]:
+    combinations = table["counters"].unique().cast(pl.String)
+    return [c for c in combinations if any(counter in c.split(" ") for counter in counters)]
+
+
+def _not_allowed(counts: pl.DataFrame, is_allowed: IsAllowed) -> pl.DataFrame:
+    """Columns `source_ip` and `minute`, of what counts."""
+    places = counts.select("source_ip", "minute").unique()
+    kept: Iterator[bool] = (not is_allowed(ip, minute) for ip, minute in places.iter_rows())
+    return places.filter(pl.Series(list(kept), dtype=pl.Boolean))

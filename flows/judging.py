@@ -14,6 +14,7 @@ from tasks.model.runs import Run
 from tasks.model.verdicts import AnalystName, Judged, Judgement, Research
 from tasks.research import task as research
 from tasks.settings import settings
+from tasks.store.incidents import explain_unreadable
 from tasks.triage.plan import TriagePlan
 from tasks.triage.second_look import is_worth_second_look, merge_looks
 from tasks.triage.task import (
@@ -103,8 +104,12 @@ def _judge_others(
     for part, future in zip(parts, futures, strict=True):
         future.wait()
         if future.state.is_completed():
-            ids = (suspect.incident_id for suspect, _ in part)
-            judged |= zip(ids, future.result(), strict=True)
+            for (suspect, _), judgement in zip(part, future.result(), strict=True):
+                if judgement is not None:
+                    judged[suspect.incident_id] = judgement
+                else:
+                    why = explain_unreadable(suspect.incident_id)
+                    tale.failures.append(f"{suspect.source_ip} was not judged: {why}")
         else:
             reason = explain(error_of(future))
             tale.failures.append(f"{len(part)} suspects were not judged: {reason}")

@@ -1,13 +1,15 @@
 """Incidents: what the rules say of them, what the analyst concluded, and what is still to do."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from tasks.model.alerts import Alert
+from tasks.model.errors import PermanentError
 from tasks.model.incidents import (
     Activity,
     EvidenceKind,
@@ -21,7 +23,7 @@ from tasks.model.incidents import (
     Suspect,
 )
 from tasks.model.objects import digest
-from tasks.model.verdicts import Conclusion, Judged, Research, conclude
+from tasks.model.verdicts import Conclusion, Judged, Research, Verdict, conclude
 from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.tables import incidents
 
@@ -70,10 +72,11 @@ def write_evidence(
         ).one_or_none()
         waits = True
         severity = incident.severity
-        if judged is not None and judged.judged_kind is not None:
-            before = KIND.validate_python(judged.judged_kind)
-            waits = judged.needs_judgement or before.is_exceeded_by(incident.kind)
-            severity = max(severity, Severity(judged.verdict["severity"]), key=lambda s: s.rank)
+        before = _judged_before(judged)
+        if judged is not None and before is not None:
+            kind, worst = before
+            waits = judged.needs_judgement or kind.is_exceeded_by(incident.kind)
+            severity = max(severity, worst, key=lambda s: s.rank)
         row = {
             "id": incident.id,
             "namespace": incident.namespace,
@@ -94,6 +97,17 @@ def write_evidence(
             "updated_at": now,
         }
         upsert(connection, incidents, [row], keep={"status", "run_id", "created_at"})
+
+
+def _judged_before(row: Row[Any] | None) -> tuple[EvidenceKind, Severity] | None:
+    """What it was judged as, and how bad that was; None: never, or nobody can read it any more."""
+    if row is None or row.judged_kind is None:
+        return None
+    try:
+        kind, verdict = KIND.validate_python(row.judged_kind), Verdict.model_validate(row.verdict)
+    except ValidationError:
+        return None
+    return kind, verdict.severity
 
 
 def close_incident(
@@ -159,15 +173,31 @@ def load_incident(engine: Engine, incident_id: str) -> Incident:
 
     Raises:
         NoResultFound: There is none.
+        PermanentError: What is on record is not what this version writes.
     """
     with transaction(engine) as connection:
-        return _incident(connection.execute(_by_id(incident_id)).one())
+        row = connection.execute(_by_id(incident_id)).one()
+    with suppress(ValueError):
+        return _incident(row)
+    raise PermanentError(explain_unreadable(incident_id))
 
 
 def load_incidents(engine: Engine, incident_ids: Sequence[str]) -> dict[str, Incident]:
-    """As *load_incident*, many at once; by id."""
+    """As *load_incident*, many at once; by id, without those that cannot be read."""
+    found = {}
     with transaction(engine) as connection:
-        return {row.id: _incident(row) for row in _rows(connection, incident_ids)}
+        for row in _rows(connection, incident_ids):
+            with suppress(ValueError):
+                found[row.id] = _incident(row)
+    return found
+
+
+def explain_unreadable(incident_id: str) -> str:
+    """What to do about an incident that cannot be read."""
+    return (
+        f"Incident {incident_id[:12]} is on record in a form that this version cannot read: go back"
+        " to the version that wrote it, or delete this row of table incidents."
+    )
 
 
 def prepare_alerts(engine: Engine, judged: Sequence[Judged]) -> list[Alert]:

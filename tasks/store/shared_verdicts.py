@@ -1,9 +1,10 @@
 """Judgements of the model by likeness of the evidence: the same trick is not paid for twice."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, select
 
 from tasks.model.verdicts import Judgement
@@ -25,7 +26,8 @@ def recall_judgements(
                 shared_verdicts.c.likeness.in_(chunk), shared_verdicts.c.judged_at > now - FRESH
             )
             for row in connection.execute(fresh):
-                known[row.likeness] = JUDGEMENT.validate_python(row.judgement)
+                with suppress(ValidationError):  # of another version: then the model is asked
+                    known[row.likeness] = JUDGEMENT.validate_python(row.judgement)
     return known
 
 

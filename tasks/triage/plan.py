@@ -38,7 +38,7 @@ def plan_calls(
 
     Args:
         suspects: Worst first.
-        likeness: Of each, by incident id.
+        likeness: Of each that can be read, by incident id.
         calls: What the budget has room for.
         known: Likenesses of evidence whose verdict is on record.
     """
@@ -50,8 +50,10 @@ def plan_calls(
     covered = set(known)
     tricks: Counter[str] = Counter()
     for suspect in suspects:
-        like = likeness[suspect.incident_id]
-        if like.evidence in covered:
+        like = likeness.get(suspect.incident_id)
+        if like is None:
+            left.append(suspect)
+        elif like.evidence in covered:
             alike.append((suspect, like.evidence))
         elif len(asked) < calls and tricks[like.trick] < PER_TRICK:
             asked.append(suspect)

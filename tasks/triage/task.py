@@ -120,8 +120,10 @@ def plan_triage(
         return TriagePlan(few, left=() if few else tuple(suspects), reason=unavailable)
     engine = open_database(settings().database_url.get_secret_value())
     incidents = load_incidents(engine, [s.incident_id for s in suspects])
+    if not incidents:
+        return TriagePlan(tuple(suspects))
     likeness = {id_: find_likeness(incident) for id_, incident in incidents.items()}
-    worst = incidents[suspects[0].incident_id]
+    worst = next(incidents[s.incident_id] for s in suspects if s.incident_id in incidents)
     each = _analyst(settings()).estimate(write_prompt(worst))
     calls = _budget(settings(), run).count_calls(each)
     wanted = {like.evidence for like in likeness.values()}
@@ -153,9 +155,9 @@ def triage_without_call(
     suspects: Sequence[tuple[Suspect, str | None]],
     reason: str | None,
     said: Mapping[str, Judgement],
-) -> list[Judgement]:
+) -> list[Judgement | None]:
     """
-    A judgement on each of many suspects that have no call of their own.
+    A judgement on each of many suspects that have no call of their own; None: it cannot be read.
 
     Args:
         run: What is on record at its beginning counts.
@@ -169,9 +171,9 @@ def triage_without_call(
     wanted = [like for _, like in suspects if like is not None and like not in said]
     known = {**recall_judgements(engine, wanted, run.started_at), **said}
     return [
-        share_judgement(
-            known.get(like) if like is not None else None, incidents[suspect.incident_id], reason
-        )
+        None
+        if (incident := incidents.get(suspect.incident_id)) is None
+        else share_judgement(known.get(like) if like is not None else None, incident, reason)
         for suspect, like in suspects
     ]
 

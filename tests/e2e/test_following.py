@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-from sqlalchemy import create_engine, text
-
 from tests import scans
 from tests.scans import START, attack, attacks, request, scan
 from tests.servers import telegram as chat
@@ -63,29 +61,3 @@ def test_what_changed_while_the_chat_was_down_is_told_once(
     assert "UNION" in message.text
     assert again.deliveries == {"sent": 1}
     assert any("1 alert not sent any more" in note for note in again.notes)
-
-
-def test_a_row_that_cannot_be_read_is_named_and_the_others_are_told(
-    database, telegram, tmp_path, quick_retries
-):
-    """The run is Incomplete until somebody has looked at it."""
-    logs = scans.write_logs(tmp_path / "logs", {"a.log": attacks(2)})
-    telegram.always(chat.bad_gateway())
-    scan(logs)
-    telegram.always(chat.ok())
-    engine = create_engine(database)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "UPDATE deliveries SET alert = '[]' WHERE incident_id ="
-                " (SELECT id FROM incidents WHERE source_ip = :ip)"
-            ),
-            {"ip": IP},
-        )
-    engine.dispose()
-
-    state, message = scans.final_state(logs)
-
-    assert state == "FAILED Incomplete"
-    assert "cannot read" in message
-    assert [scans.address(2) in m.text for m in telegram.messages] == [True]

@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from tasks.model.errors import PermanentError
 from tasks.model.incidents import Family, Severity, Status, Suspect
 from tasks.model.verdicts import Judged, VerdictKind
 from tasks.store.engine import transaction
@@ -13,6 +14,7 @@ from tasks.store.incidents import (
     close_incident,
     load_conclusions,
     load_incident,
+    load_incidents,
     prepare_alerts,
     record_conclusions,
     stored_incidents,
@@ -242,6 +244,42 @@ def test_a_closed_incident_stays_closed(engine):
     with transaction(engine) as connection:
         (stored,) = stored_incidents(connection, "live", INCIDENT.source_ip)
     assert stored.status is Status.CLOSED
+
+
+def spoil(engine, column, stored):
+    """Another version, or somebody by hand, wrote this."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(f"UPDATE incidents SET {column} = :stored WHERE id = :id"),
+            {"stored": stored, "id": INCIDENT.id},
+        )
+
+
+@pytest.mark.parametrize(
+    ("column", "stored"), [("findings", "[]"), ("activity", "1"), ("evidence", '[{"x": 1}]')]
+)
+def test_an_incident_that_cannot_be_read_is_no_other_ones_trouble(engine, column, stored):
+    """It is left out where many are read, and named where it is asked for."""
+    find(engine)
+    find(engine, replace(INCIDENT, id="other"))
+    spoil(engine, column, stored)
+
+    assert load_incidents(engine, [INCIDENT.id, "other"]).keys() == {"other"}
+    with pytest.raises(PermanentError, match="Incident incident-1 is on record in a form"):
+        load_incident(engine, INCIDENT.id)
+
+
+def test_an_incident_that_cannot_be_read_heals_with_new_evidence(engine):
+    """The rules write all of it anew, and it is judged as if for the first time."""
+    find(engine)
+    record_conclusion(engine, judged(), NOW)
+    spoil(engine, "judged_kind", "[]")
+    spoil(engine, "findings", "[]")
+
+    find(engine)
+
+    assert waits(engine)
+    assert load_incident(engine, INCIDENT.id).findings == INCIDENT.findings
 
 
 def test_the_worst_waits_in_front(engine):

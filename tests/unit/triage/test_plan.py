@@ -62,6 +62,17 @@ def test_a_thousand_addresses_with_one_trick_share_one_call():
     assert planned.reason.startswith("budget")
 
 
+def test_who_cannot_be_read_is_like_nobody():
+    """It takes no place from the others, and is somewhere in the plan."""
+    flood = [incident(n) for n in range(FEW + 5)]
+    suspects = [Suspect(i.id, i.source_ip, i.family, i.severity) for i in flood]
+
+    planned = plan_calls(suspects, {i.id: find_likeness(i) for i in flood[1:]}, 100)
+
+    assert planned.left == (suspects[0],)
+    assert planned.asked == (suspects[1],)
+
+
 def test_a_trick_in_many_disguises_does_not_spend_the_budget_either():
     """Lines that differ in words: some are asked about, and there is room for another trick."""
     words = [f"{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(500)]

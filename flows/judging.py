@@ -71,6 +71,11 @@ def judge_suspects(
     tale.degradations += _degradations(judged)
     if redacted := sum(j.judgement.redacted for j in judged):
         tale.notes.append(f"{format_count(redacted, 'secret')} in log lines hidden from the model.")
+    if replaced := sum(j.judgement.texts_replaced for j in judged):
+        tale.notes.append(
+            f"{format_count(replaced, 'text')} of the model not shown: the rules analyst's are in"
+            " their place."
+        )
     return judged
 
 

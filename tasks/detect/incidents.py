@@ -11,11 +11,13 @@ from typing import Final
 from tasks.detect.rules import MAX_TIMESPAN_SECONDS, MINUTE_TIMESPAN_SECONDS, RuleSet
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import (
+    INJECTION_RULE,
     Activity,
     EvidenceLine,
     Family,
     Finding,
     Incident,
+    Severity,
     Status,
     StoredIncident,
 )
@@ -190,7 +192,7 @@ def _incident(hours: Sequence[SuspectHour], namespace: str) -> Incident:
         namespace=namespace,
         source_ip=source_ip,
         family=_family(findings),
-        severity=max((f.severity for f in findings), key=lambda s: s.rank),
+        severity=_severity(findings),
         status=Status.SUSPECTED,
         first_seen=_time(first_minute),
         last_seen=_time(hours[-1].last_minute),
@@ -244,7 +246,9 @@ def _family(findings: Sequence[Finding]) -> Family:
     What most of the matched content is; where only counts matched, what the worst rule says.
 
     An event that two rules of a family match counts twice: matched events are not kept apart.
+    Text for the analyst is no attack of its own beside others: it cannot give them its name.
     """
+    findings = [f for f in findings if f.rule_id != INJECTION_RULE] or findings
     signatures = [f for f in findings if f.is_signature]
     if not signatures:
         return min(findings, key=lambda f: (*_strength(f)[:3], _FAMILIES.index(f.family))).family
@@ -254,6 +258,16 @@ def _family(findings: Sequence[Finding]) -> Family:
         events[finding.family] += finding.event_count
         severity[finding.family] = max(severity[finding.family], finding.severity.rank)
     return min(events, key=lambda f: (-events[f], -severity[f], _FAMILIES.index(f)))
+
+
+def _severity(findings: Sequence[Finding]) -> Severity:
+    """That of the worst finding; one step above where a line tries to talk it down."""
+    others = [f.severity for f in findings if f.rule_id != INJECTION_RULE]
+    worst = max((f.severity for f in findings), key=lambda s: s.rank)
+    is_talked_down = 0 < len(others) < len(findings)
+    if not is_talked_down:
+        return worst
+    return max(worst, max(others, key=lambda s: s.rank).next_worse, key=lambda s: s.rank)
 
 
 def _activity(hours: Sequence[SuspectHour]) -> Activity:

@@ -40,6 +40,11 @@ class Severity(StrEnum):
         """0 for informational to 4 for critical."""
         return list(Severity).index(self)
 
+    @property
+    def next_worse(self) -> "Severity":
+        """One step up; there is none above critical."""
+        return list(Severity)[min(self.rank + 1, len(Severity) - 1)]
+
 
 def is_system(source_ip: str) -> bool:
     """Whether a subject is an autonomous system, such as `AS64500`: all others are addresses."""
@@ -62,6 +67,10 @@ class Status(StrEnum):
     def is_alerted(self) -> bool:
         """Whether people are told of an incident that comes into this status."""
         return self in (Status.CONFIRMED, Status.NEEDS_REVIEW)
+
+
+INJECTION_RULE = "prompt-injection"
+"""The rule that finds text which talks to the analyst, or to whoever reads the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,11 @@ class Incident:
     def has_signature_evidence(self) -> bool:
         """Whether at least one finding stands on the content of a line, not on a count."""
         return any(f.is_signature for f in self.findings)
+
+    @property
+    def is_injection_suspected(self) -> bool:
+        """Whether a line tries to tell the analyst what to say."""
+        return any(f.rule_id == INJECTION_RULE for f in self.findings)
 
     @property
     def kind(self) -> "EvidenceKind":

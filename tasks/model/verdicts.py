@@ -110,6 +110,11 @@ class Judgement:
     usage: Usage = Usage()
     citations_rejected: int = 0
     """Citations of the model that no line shown to it supports; they were dropped."""
+    texts_replaced: int = 0
+    """
+    Texts of the model that named others, led elsewhere, gave something away or talked the rules
+    down; the rules analyst's are in their place.
+    """
     redacted: int = 0
     """Secrets in log lines that were blacked out before the model saw them."""
 

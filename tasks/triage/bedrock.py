@@ -23,9 +23,10 @@ from tasks.model.incidents import Incident
 from tasks.model.verdicts import AnalystName, Judgement, Research, Usage
 from tasks.settings import Settings
 from tasks.triage.answer import Accepted, Answer, Refused, check_answer
+from tasks.triage.confidential import Confidential, known_secrets
 from tasks.triage.guard import Guard, Permit
 from tasks.triage.prices import price_of
-from tasks.triage.prompt import Prompt, prompt_sha256, write_prompt
+from tasks.triage.prompt import Prompt, policy, prompt_sha256, write_prompt
 
 if TYPE_CHECKING:
     import boto3
@@ -127,6 +128,7 @@ class BedrockAnalyst:
         self._slots = threading.BoundedSemaphore(settings.bedrock_concurrency)
         self._building = threading.Lock()
         self._structured: Runnable[Any, Any] | None = None
+        self._confidential = Confidential(policy(), known_secrets(settings))
 
     def judge(
         self, incident: Incident, research: Research | None = None, guard: Guard | None = None
@@ -160,6 +162,7 @@ class BedrockAnalyst:
                 prompt_sha256=prompt_sha256(),
                 usage=usage,
                 citations_rejected=outcome.citations_rejected,
+                texts_replaced=outcome.texts_replaced,
                 redacted=prompt.redacted,
             )
         # Raised here, outside any except block: no vendor error with a prompt in it is attached.
@@ -247,7 +250,9 @@ class BedrockAnalyst:
             return Refused("The answer was malformed: call the tool once, with every field.")
         if reply["parsing_error"] is not None or reply["parsed"] is None:
             return Refused(_name_problem(reply["parsing_error"]))
-        return check_answer(reply["parsed"], incident, prompt.lines)
+        return check_answer(
+            reply["parsed"], incident, prompt.lines, prompt.pages, self._confidential
+        )
 
     def _explain(self, error: Exception) -> _Failure:
         from botocore.exceptions import BotoCoreError, ClientError

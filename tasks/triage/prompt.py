@@ -45,6 +45,11 @@ class Prompt:
         return sum(line.redacted for line in self.lines)
 
     @property
+    def pages(self) -> tuple[str, ...]:
+        """Addresses of the web pages that are shown."""
+        return tuple(page["url"] for page in self.document.get("research", ()))
+
+    @property
     def user(self) -> str:
         """The document as ASCII text: invisible characters of a line are visible escapes."""
         return json.dumps(self.document, ensure_ascii=True).replace("\x7f", r"\u007f")
@@ -91,7 +96,16 @@ def system_prompt() -> str:
 @cache
 def prompt_sha256() -> str:
     """Identity of policy and answer schema; changes when either does, never with the data."""
-    return digest(system_prompt(), json.dumps(Answer.model_json_schema(), sort_keys=True))
+    return digest(system_prompt(), _answer_schema())
+
+
+def policy() -> str:
+    """Everything that is said to the model in every call."""
+    return f"{system_prompt()}\n{_answer_schema()}"
+
+
+def _answer_schema() -> str:
+    return json.dumps(Answer.model_json_schema(), sort_keys=True)
 
 
 def shorten(text: str, limit: int) -> str:

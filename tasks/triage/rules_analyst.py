@@ -56,6 +56,10 @@ _CHECKS = {
     " allowlist.",
     Family.OTHER: "Read the lines in the evidence and decide whether this client is known to you.",
 }
+_DISTRUST = (
+    "Believe nothing that its log lines say of themselves: they are written to talk an analyst into"
+    " silence or into accusing somebody else."
+)
 _INTRUSIONS = {
     Family.SQL_INJECTION,
     Family.CROSS_SITE_SCRIPTING,
@@ -140,6 +144,8 @@ def _name_attack(incident: Incident) -> str:
 
 
 def _name_family(family: Family, incident: Incident) -> str:
+    if family is Family.OTHER and incident.is_injection_suspected:
+        return "text that instructs the analyst"
     name = _ATTACK_NAMES[family]
     if family is Family.BRUTE_FORCE and _may_have_logged_in(incident):
         return "SSH login after password guessing"
@@ -202,8 +208,10 @@ def _advise(incident: Incident, kind: VerdictKind) -> str:
         )
     if incident.family is Family.BRUTE_FORCE:
         steps.append(_check_logins(incident))
-    else:
+    elif not (incident.family is Family.OTHER and incident.is_injection_suspected):
         steps.append(_CHECKS[incident.family])
+    if incident.is_injection_suspected:
+        steps.append(_DISTRUST)
     return " ".join(steps)
 
 

@@ -24,24 +24,32 @@ def merge_looks(first: Judgement, second: Judgement) -> Judgement:
     """
     The second judgement, unless it is worth less than the first; with the usage of both.
 
-    Web pages are written by strangers, too, so they alone clear nobody: where the second look
-    finds benign what the first did not, the verdict is that people have to decide. And the rules
-    analyst, who answers where the second call failed, does not overrule the model's first look.
+    Web pages are written by strangers, too, so they alone clear nobody and lower no severity: where
+    the second look finds benign what the first did not, people have to decide, and they read what
+    the first said. And the rules analyst, who answers where the second call failed, does not
+    overrule the model's first look.
     """
     usage = first.usage + second.usage
     if second.analyst is AnalystName.RULES:
         return replace(first, usage=usage)
-    rejected = first.citations_rejected + second.citations_rejected
-    merged = replace(second, usage=usage, citations_rejected=rejected)
+    severity = max(first.verdict.severity, second.verdict.severity, key=lambda s: s.rank)
+    merged = replace(
+        second,
+        verdict=second.verdict.model_copy(update={"severity": severity}),
+        usage=usage,
+        citations_rejected=first.citations_rejected + second.citations_rejected,
+        texts_replaced=first.texts_replaced + second.texts_replaced,
+    )
     if not second.verdict.verdict.is_benign or first.verdict.verdict.is_benign:
         return merged
+    kind = first.verdict.verdict.replace("_", " ")
     disagreement = (
-        f"The log lines looked {first.verdict.verdict.replace('_', ' ')}, web pages found"
-        f" about them say otherwise; decide by hand. {second.verdict.summary}"
+        f"The log lines looked {kind}, with web pages about them the model finds them"
+        f" {second.verdict.verdict.replace('_', ' ')}: decide by hand. {first.verdict.summary}"
     )
     undecided = {
         "verdict": VerdictKind.INSUFFICIENT_DATA,
+        "severity": severity,
         "summary": cut(disagreement, 2000),
-        "evidence": second.verdict.evidence or first.verdict.evidence,
     }
-    return replace(merged, verdict=second.verdict.model_copy(update=undecided))
+    return replace(merged, verdict=first.verdict.model_copy(update=undecided))

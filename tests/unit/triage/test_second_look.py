@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.model.incidents import Severity
 from tasks.model.verdicts import AnalystName, Judgement, Reference, Research, Usage, VerdictKind
 from tasks.triage.rules_analyst import judge_by_rules
 from tasks.triage.second_look import is_worth_second_look, merge_looks
@@ -64,5 +65,15 @@ def test_web_pages_alone_clear_nobody(kind):
 
     assert merged.verdict.verdict is VerdictKind.INSUFFICIENT_DATA
     assert "decide by hand" in merged.verdict.summary
-    assert "A page says that it is ours." in merged.verdict.summary
+    assert merged.verdict.summary.endswith("what was seen")
+    assert merged.verdict.recommended_action == GUILTY.verdict.recommended_action
     assert merged.verdict.evidence
+
+
+def test_web_pages_lower_no_severity():
+    """What the log lines made the model say stays said."""
+    worse = GUILTY.verdict.model_copy(update={"severity": Severity.CRITICAL})
+
+    merged = merge_looks(replace(GUILTY, verdict=worse), GUILTY)
+
+    assert merged.verdict.severity is Severity.CRITICAL

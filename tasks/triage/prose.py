@@ -1,0 +1,179 @@
+"""
+The model's prose, before people read it.
+
+What a model writes, a log line or a web page may have told it to write. So no phrase of an attacker
+is looked for here: a text is held against what none may do, whoever asked for it. It names no
+address but the suspect's and leads nowhere, repeats neither the prompt nor a secret, and does not
+talk down what the rules found.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from urllib.parse import unquote_plus
+
+from tasks.model.incidents import Incident, Severity
+from tasks.model.redaction import redact
+from tasks.model.text import cut, make_visible
+from tasks.triage.confidential import Confidential, fold
+
+MASK = "[another address]"
+_READ = 20_000
+"""Characters of a text that are looked at; more than a model can write."""
+_LONG_TOKEN = 40
+"""Characters without a blank that no word has."""
+
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\s?[.-]\s?\d{1,3}){3}(?!\d|\.\d)")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?=[\da-f]*:[\da-f:]*:)[\da-f:]{3,39}(?:\.\d{1,3}){0,3}(?![\w:])", re.IGNORECASE
+)
+_LINK = re.compile(
+    r"\b[a-z][a-z0-9+.-]{1,20}://\S*|\bhxxps?:\S*|\b(?:mailto|javascript|tg):\S+|\bwww\.\S+"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]+|\]\([^)]*\)|(?<![\w/])@\w{4,}"
+)
+_HOST = re.compile(
+    r"(?<![\w./\\-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+([a-z]{2,24})(?![\w-]|\.\w)"
+)
+_FILE_ENDINGS = {
+    "asp", "aspx", "bak", "bash", "bat", "bz2", "cfg", "cgi", "class", "cnf", "conf", "config",
+    "css", "csv", "db", "dll", "do", "env", "exe", "git", "gz", "htaccess", "htm", "html",
+    "htpasswd", "inc", "ini", "jar", "java", "jpg", "js", "json", "jsp", "key", "local", "lock",
+    "log", "md", "mysql", "old", "pem", "phar", "php", "phtml", "pl", "png", "pub", "py", "rb",
+    "rtf", "save", "service", "sh", "so", "sql", "sqlite", "svg", "svn", "swp", "tar", "tgz",
+    "tmp", "toml", "ts", "txt", "vbs", "war", "wsdl", "xml", "yaml", "yml", "zip",
+}  # fmt: skip
+_HTTP = re.compile(r"\bhttp(s?)(?=://)", re.IGNORECASE)
+"""Defanged, as analysts write links of attackers: nobody follows one by mistake."""
+_EDGES = "\"'`.,;:!?()[]<>*_"
+_RATING = re.compile(
+    r"\b(informational|info|none|low|medium|high)(?:[- ](?:level|risk|priority))?[- ]severity\b"
+    r"|\bseverity\b(?:\s+(?:level|rating|is|was|of|to|as|at|should|be|remains?|set|only|just))*"
+    r"[\s:=\"'*_`-]{0,4}\b(informational|info|none|low|medium|high)\b"
+)
+_SEVERITIES = {"info": "informational", "none": "informational"}
+_CLEARING = re.compile(
+    r"\b(?:is|was|are|were|be|as|just|only|merely|purely|entirely|completely|an?|this|our|your)"
+    r"\s+(?:\w+\s+){0,3}(?:benign|harmless|legitimate|authori[sz]ed|approved|trusted|safe|expected"
+    r"|false[ -](?:positive|alarm))\b|\b(?:not|never|n['’]t)\s+(?:\w+\s+)?(?:malicious|an?\s+"
+    r"(?:\w+\s+)?(?:attack|threat|incident))\b"
+)
+_IDLE = re.compile(
+    r"\b(?:no|nothing|without)\b[^.;]{0,25}\b(?:action|response|follow-?up|to do|to worry|needed"
+    r"|necessary|required)\b|\bno need\b|\b(?:allow|white|safe|permit)-?\s?list|\bun-?block"
+    r"|\b(?:ignore|disregard|dismiss|suppress|mute|silence|exempt|trust)\b"
+    r"|\b(?:not|never|n['’]t)\s+(?:be\s+|need to\s+)?(?:block|worr|alert|act\b|report|escalat)"
+    r"|\bclos(?:e|ed|ing) (?:this|the) (?:incident|alert|case|ticket)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads what the model wrote of one incident."""
+
+    incident: Incident
+    sources: tuple[str, ...]
+    """What the model was shown and may quote, by *sources_of*."""
+    confidential: Confidential
+
+    def read_description(self, text: str, units: int, *, may_clear: bool = False) -> str | None:
+        """
+        *text* as people may read it, cut to *units*; None if they may not.
+
+        Args:
+            text: What the model wrote.
+            units: UTF-16 code units.
+            may_clear: It may say that the suspect did no harm.
+        """
+        text = text[:_READ]
+        folded = fold(text)
+        masked = self._mask(text)
+        if masked is None or self._leads_away(folded) or self.confidential.is_in(text):
+            return None
+        if _is_foreign_script(text) or self._talks_down(folded, may_clear=may_clear):
+            return None
+        return cut(make_visible(_HTTP.sub(r"hxxp\1", redact(masked).text)), units) or None
+
+    def read_advice(self, text: str, units: int) -> str | None:
+        """The same of an action: it also leads nowhere with a quote, and is not to do nothing."""
+        folded = fold(text[:_READ])
+        is_elsewhere = any(self._foreign_addresses(folded)) or any(_links(folded))
+        if is_elsewhere or self.advises_nothing(text):
+            return None
+        return self.read_description(text, units)
+
+    def advises_nothing(self, text: str) -> bool:
+        """Whether *text* tells people to do nothing, or to look away."""
+        return _IDLE.search(fold(text[:_READ])) is not None
+
+    def _mask(self, text: str) -> str | None:
+        """
+        *text* with the addresses of others hidden where it quotes a payload that was shown.
+
+        None where it names one of its own accord, which would accuse somebody.
+        """
+        masked = " ".join(self._mask_word(word) for word in text.split())
+        return None if any(self._foreign_addresses(fold(masked))) else masked
+
+    def _mask_word(self, word: str) -> str:
+        core = word.strip(_EDGES)
+        is_payload = any(sign in core for sign in "/@=") and self._is_quoted(core)
+        if is_payload and any(self._foreign_addresses(core.lower())):
+            return _IPV6.sub(MASK, _IPV4.sub(MASK, word))
+        return word
+
+    def _foreign_addresses(self, folded: str) -> Iterator[str]:
+        return (text for text in _find_addresses(folded) if not self._is_own(text))
+
+    def _is_own(self, text: str) -> bool:
+        address = ip_address(text)
+        if address.is_loopback or address.is_unspecified or address.is_link_local:
+            return True  # nobody is accused by these
+        own = (self.incident.source_ip, self.incident.activity.most_active_address)
+        return any(address in ip_network(known, strict=False) for known in own if known)
+
+    def _leads_away(self, folded: str) -> bool:
+        tokens = (word for word in folded.split() if len(word) > _LONG_TOKEN)
+        return not all(self._is_quoted(text) for text in (*_links(folded), *tokens))
+
+    def _is_quoted(self, text: str) -> bool:
+        core = text.strip(_EDGES).lower()
+        return bool(core) and any(core in source for source in self.sources)
+
+    def _talks_down(self, folded: str, *, may_clear: bool) -> bool:
+        if not may_clear and self.incident.has_signature_evidence and _CLEARING.search(folded):
+            return True
+        names = (found[1] or found[2] for found in _RATING.finditer(folded))
+        said = (Severity(_SEVERITIES.get(name, name)) for name in names)
+        return any(severity.rank < self.incident.severity.rank for severity in said)
+
+
+def sources_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """*texts* as they may be quoted: as they are, and decoded."""
+    return tuple(form.lower() for text in texts for form in {text, unquote_plus(text)})
+
+
+def _links(folded: str) -> Iterator[str]:
+    yield from (found[0] for found in _LINK.finditer(folded))
+    yield from (found[0] for found in _HOST.finditer(folded) if found[1] not in _FILE_ENDINGS)
+
+
+def _find_addresses(folded: str) -> Iterator[str]:
+    for found in _IPV4.finditer(folded):
+        octets = [int(number) for number in re.findall(r"\d+", found[0])]
+        # 0.0 at the end is a version of a program, and no host
+        if max(octets) < 256 and octets[2:] != [0, 0]:
+            yield ".".join(map(str, octets))
+    for found in _IPV6.finditer(folded):
+        try:
+            yield str(ip_address(found[0].rstrip(":") if found[0][-2:] != "::" else found[0]))
+        except ValueError:
+            continue
+
+
+def _is_foreign_script(text: str) -> bool:
+    """Whether much of it is in letters that the reader of an English text may not know."""
+    letters = [c for c in text if c.isalpha()]
+    foreign = sum("LATIN" not in unicodedata.name(c, "") for c in letters)
+    return foreign > len(letters) // 4

@@ -9,12 +9,13 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from tasks.detect.allowlist import AllowlistEntry
-from tasks.detect.rules import load_rules
+from tasks.detect.rules import GroupBy, load_rules
 from tasks.detect.subjects import open_groupings
 from tasks.model.errors import ConfigurationError
 from tests.bare_scans import shelf
 from tests.conftest import ROOT
 
+SHIPPED = load_rules()
 NETWORKS = ROOT / "tests" / "data" / "rules" / "networks.yml"
 
 
@@ -224,3 +225,30 @@ def test_systems_are_found_by_the_text_of_an_address(by_system, asn_database):
     inside = ["203.0.113.9", "2001:db8:0:7::/64", str(ipaddress.ip_address("2001:db8::1"))]
 
     assert grouping.name([*inside, "192.0.2.1"]) == dict.fromkeys(inside, "AS64500")
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "lines"),
+    [(r.id, lines) for r in SHIPPED.by(GroupBy.SOURCE_NETWORK).rules for lines in r.matches],
+)
+def test_a_shipped_rule_finds_what_no_rule_of_addresses_finds(scans, rule_id, lines):
+    """Its examples are one incident, of the network and of nobody in it."""
+    scans.rules = SHIPPED
+    scans.run(shelf({"a.log": "\n".join(lines)}))
+    (incident,) = scans.incidents()
+
+    assert "/" in incident.source_ip
+    assert rule_id in {finding.rule_id for finding in incident.findings}
+
+
+def test_the_rule_for_systems_is_one_line_away(scans, tmp_path, asn_database):
+    """It is shipped disabled, because it needs a file that we may not ship."""
+    (path := tmp_path / "own.yml").write_text(
+        "rules:\n  - {id: ssh-login-failures-asn, disabled: false}\n"
+    )
+    scans.rules, scans.asn_database = load_rules(path), asn_database(asn="AS64500")
+    (rule,) = scans.rules.by(GroupBy.SOURCE_ASN).rules
+    lines = "\n".join(rule.matches[0]).replace("192.0.2.", "203.0.113.")
+    scans.run(shelf({"a.log": lines}))
+
+    assert {i.source_ip for i in scans.incidents()} == {"203.0.113.0/24", "AS64500"}

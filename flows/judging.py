@@ -182,19 +182,21 @@ def _look_again(
 
 def _degradations(judged: Sequence[Judged]) -> list[str]:
     reasons = Counter(
-        (j.judgement.analyst, j.judgement.analyst_reason)
+        (_how(j.judgement), j.judgement.analyst_reason)
         for j in judged
         if j.judgement.analyst_reason
     )
     less_research = Counter(j.research.error for j in judged if j.research.error)
-    how = {AnalystName.RULES: "by the rules analyst", AnalystName.BEDROCK: "shared"}
     return [
-        *(
-            f"{format_count(n, 'verdict')} {how[analyst]}: {reason}"
-            for (analyst, reason), n in reasons.items()
-        ),
+        *(f"{format_count(n, 'verdict')} {how}: {reason}" for (how, reason), n in reasons.items()),
         *(
             f"{format_count(n, 'suspect')} with less research: {reason}"
             for reason, n in less_research.items()
         ),
     ]
+
+
+def _how(judgement: Judgement) -> str:
+    if judgement.analyst is AnalystName.RULES:
+        return "by the rules analyst"
+    return "on a smaller sample" if judgement.usage.calls else "shared"

@@ -102,8 +102,8 @@ class Judgement:
     analyst: AnalystName
     analyst_reason: str | None = None
     """
-    Why the rules analyst answered although Bedrock was asked for, or why the model's verdict on
-    another suspect is shared; one sentence, ours.
+    Why the rules analyst answered although Bedrock was asked for, why the model's verdict on
+    another suspect is shared, or why the model saw a smaller sample; one sentence, ours.
     """
     model_id: str | None = None
     prompt_sha256: str | None = None

@@ -278,7 +278,8 @@ def _describe_analyst(judgement: Judgement) -> dict[str, str]:
         because = f"Rules analyst because: {reason}." if reason else ""
         return {"analyst": "Judged by rules", "reason": because}
     model = f" ({_clean(judgement.model_id, 100)})" if judgement.model_id else ""
-    return {"analyst": f"Judged by {judgement.analyst}{model}", "reason": ""}
+    reason = _clean(judgement.analyst_reason or "", 300)
+    return {"analyst": f"Judged by {judgement.analyst}{model}", "reason": reason}
 
 
 def _describe_run(run: RunLink) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ answers is a claim that answer.py checks. Prompts and answers never reach a log 
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -147,17 +147,18 @@ class BedrockAnalyst:
             TransientError: The guard could not say.
         """
         guard = guard or Guard(Circuit("Bedrock"))
-        prompt = write_prompt(incident, research)
+        sizes = [write_prompt(incident, research, is_small=small) for small in (False, True)]
         with self._slots, _metered() as meter:
-            outcome = self._ask_guarded(prompt, incident, meter, guard)
+            prompt, reason, outcome = self._ask_guarded(sizes, incident, meter, guard)
             if isinstance(outcome, Refused):
                 corrected = prompt.correct(outcome.problem)
-                outcome = self._ask_guarded(corrected, incident, meter, guard)
+                _, _, outcome = self._ask_guarded([corrected], incident, meter, guard)
         usage = self._bill(meter)
         if isinstance(outcome, Accepted):
             return Judgement(
                 verdict=outcome.verdict,
                 analyst=AnalystName.BEDROCK,
+                analyst_reason=reason,
                 model_id=self._settings.bedrock_model_id,
                 prompt_sha256=prompt_sha256(),
                 usage=usage,
@@ -184,11 +185,17 @@ class BedrockAnalyst:
         return Usage(1, tokens, MAX_OUTPUT_TOKENS, cost)
 
     def _ask_guarded(
-        self, prompt: Prompt, incident: Incident, meter: _Meter, guard: Guard
-    ) -> Accepted | Refused | _Failure:
-        permit = guard.begin(self.estimate(prompt))
+        self, sizes: Sequence[Prompt], incident: Incident, meter: _Meter, guard: Guard
+    ) -> tuple[Prompt, str | None, Accepted | Refused | _Failure]:
+        """The largest prompt that there is budget for, why it is not the first, and the answer."""
+        prompts = {self.estimate(prompt): prompt for prompt in reversed(sizes)}
+        permit = guard.begin(*reversed(prompts))
         if not isinstance(permit, Permit):
-            return _Failure(permit, is_transient=False)
+            return sizes[0], None, _Failure(permit, is_transient=False)
+        prompt, reason = prompts[permit.booked], None
+        if permit.refused is not None:
+            said = permit.refused.rstrip(".")
+            reason = f"{said}, so the model saw a smaller sample of the lines."
         before = self._bill(meter)
         outcome = self._ask(prompt, incident)
         guard.end(permit, self._bill(meter) - before)
@@ -196,7 +203,7 @@ class BedrockAnalyst:
             guard.record_failure(permit, outcome.message, is_final=not outcome.is_transient)
         else:
             guard.record_success()
-        return outcome
+        return prompt, reason, outcome
 
     def _ask(self, prompt: Prompt, incident: Incident) -> Accepted | Refused | _Failure:
         from botocore.exceptions import BotoCoreError, ClientError

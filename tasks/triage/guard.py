@@ -27,6 +27,8 @@ class Permit:
 
     booked: Usage
     began_at: float
+    refused: str | None = None
+    """Why it is not a call of a larger size; None where it is of the first that was asked for."""
 
 
 class Guard:
@@ -42,17 +44,25 @@ class Guard:
         self._circuit = circuit
         self._budget = budget
 
-    def begin(self, estimate: Usage) -> Permit | str:
+    def begin(self, *sizes: Usage) -> Permit | str:
         """
-        Leave to make one call, or why there is none.
+        Leave to make one call, of the first of these *sizes* that there is budget for; or why not.
+
+        Args:
+            sizes: What the call takes at most; larger ones first.
 
         Raises:
             TransientError: The budget is not to be had now.
         """
-        reason = self._circuit.reason
-        if reason is None and self._budget is not None:
-            reason = self._budget.book(estimate)
-        return reason or Permit(estimate, self._circuit.clock())
+        if self._circuit.reason is not None:
+            return self._circuit.reason
+        refused = None
+        for size in sizes:
+            reason = self._budget.book(size) if self._budget is not None else None
+            if reason is None:
+                return Permit(size, self._circuit.clock(), refused)
+            refused = refused or reason
+        return refused or "No call was asked for."
 
     def end(self, permit: Permit, actual: Usage) -> None:
         """What the call really took is on record."""

@@ -25,6 +25,9 @@ LINE_LIMIT = 500
 """Characters of one line in the document, after escaping."""
 LINES_LIMIT = 12_000
 """Characters of all lines in the document, after escaping."""
+SMALL_LINES_LIMIT = 1_500
+"""The same where the budget does not cover more."""
+SMALL_LINE_LIMIT = 300
 RESEARCH_LIMIT = 4_000
 """Characters of all web pages in the document, after escaping."""
 
@@ -59,10 +62,20 @@ class Prompt:
         return Prompt(self.system, {**self.document, "correction": problem}, self.lines)
 
 
-def write_prompt(incident: Incident, research: Research | None = None) -> Prompt:
-    """Everything the model needs to judge *incident*, bounded in size."""
+def write_prompt(
+    incident: Incident, research: Research | None = None, *, is_small: bool = False
+) -> Prompt:
+    """
+    Everything the model needs to judge *incident*, bounded in size.
+
+    Args:
+        incident: Whom it is about.
+        research: For the second look: what the web says.
+        is_small: Show fewer and shorter lines, the strongest ones.
+    """
     nonce = secrets.token_hex(4)
-    lines = tuple(_show_lines(incident, nonce))
+    limits = (SMALL_LINES_LIMIT, SMALL_LINE_LIMIT) if is_small else (LINES_LIMIT, LINE_LIMIT)
+    lines = tuple(_show_lines(incident, nonce, *limits))
     document: dict[str, Any] = {
         "nonce": nonce,
         "source_ip": incident.source_ip,
@@ -125,11 +138,13 @@ def shorten(text: str, limit: int) -> str:
     return head + CUT_MARK + tail[::-1]
 
 
-def _show_lines(incident: Incident, nonce: str) -> Iterable[ShownLine]:
-    room = LINES_LIMIT
+def _show_lines(
+    incident: Incident, nonce: str, lines_limit: int, line_limit: int
+) -> Iterable[ShownLine]:
+    room = lines_limit
     for position, evidence in enumerate(incident.evidence, start=1):
         redacted = redact(evidence.line)
-        text = shorten(redacted.text, LINE_LIMIT)
+        text = shorten(redacted.text, line_limit)
         room -= _cost(text)
         if room < 0:
             return

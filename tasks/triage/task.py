@@ -124,7 +124,7 @@ def plan_triage(
         return TriagePlan(tuple(suspects))
     likeness = {id_: find_likeness(incident) for id_, incident in incidents.items()}
     worst = next(incidents[s.incident_id] for s in suspects if s.incident_id in incidents)
-    each = _analyst(settings()).estimate(write_prompt(worst))
+    each = _analyst(settings()).estimate(write_prompt(worst, is_small=True))
     calls = _budget(settings(), run).count_calls(each)
     wanted = {like.evidence for like in likeness.values()}
     known = recall_judgements(engine, wanted, run.started_at)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tasks.model.circuit import Circuit
 from tasks.model.verdicts import AnalystName, Citation, Reference, Research, Usage, VerdictKind
 from tasks.settings import HAIKU, Settings
 from tasks.triage.bedrock import (
@@ -17,7 +18,8 @@ from tasks.triage.bedrock import (
     BedrockFailedError,
     explain_unavailable,
 )
-from tasks.triage.prompt import prompt_sha256
+from tasks.triage.guard import Guard
+from tasks.triage.prompt import SMALL_LINE_LIMIT, prompt_sha256, write_prompt
 from tests.servers import bedrock as stand_in
 from tests.servers.bedrock import BedrockServer, Reply, converse_reply, tool_call
 from tests.suspects import ATTACKER, SQL_LINE, make_incident
@@ -365,3 +367,56 @@ def test_an_answer_that_trickles_is_given_up_in_time(server, analyst):
 
     assert "had not finished" in str(error)
     assert time.monotonic() - began_at < 3
+
+
+class Purse:
+    """A budget of so many tokens, in this process."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.booked: list[Usage] = []
+
+    def book(self, estimate: Usage) -> str | None:
+        if estimate.input_tokens + estimate.output_tokens > self.tokens:
+            return "budget: the cap of 9 tokens per run is reached."
+        self.booked.append(estimate)
+        self.tokens -= estimate.input_tokens + estimate.output_tokens
+        return None
+
+    def settle(self, booked: Usage, actual: Usage) -> None:
+        del booked, actual  # a bill as high as the estimate
+
+
+def test_what_is_left_of_a_budget_buys_a_smaller_sample(server, analyst):
+    """The strongest lines, shortened; the judgement says so; below that there is no call."""
+    lines = [f"{SQL_LINE} {n} {'x' * 400}" for n in range(20)]
+    incident = make_incident(lines=lines)
+    full, small = (analyst.estimate(write_prompt(incident, is_small=s)) for s in (False, True))
+    purse = Purse(sum(u.input_tokens + u.output_tokens for u in (full, small)))
+    guard = Guard(Circuit("Bedrock"), purse)
+
+    first, second = (analyst.judge(incident, guard=guard) for _ in range(2))
+    with pytest.raises(BedrockFailedError, match=r"^budget: the cap of 9 tokens"):
+        analyst.judge(incident, guard=guard)
+
+    shown = [[line["text"] for line in call.document["lines"]] for call in server.calls]
+    assert first.analyst_reason is None
+    assert second.analyst_reason == (
+        "budget: the cap of 9 tokens per run is reached, so the model saw a smaller sample of the"
+        " lines."
+    )
+    assert purse.booked == [full, small]
+    assert [len(texts) for texts in shown] == [20, 5]
+    assert all(text.startswith(SQL_LINE[:100]) for text in shown[1])
+    assert max(map(len, shown[1])) <= SMALL_LINE_LIMIT
+    assert second.verdict.evidence
+
+
+def test_lines_that_are_few_have_one_size(server, analyst):
+    """A budget is asked once for what cannot be smaller."""
+    purse = Purse(0)
+
+    with pytest.raises(BedrockFailedError, match=r"^budget"):
+        analyst.judge(INCIDENT, guard=Guard(Circuit("Bedrock"), purse))
+
+    assert server.calls == []

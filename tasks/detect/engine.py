@@ -94,7 +94,9 @@ _AUTOMATA: Final = 2
 """Per field: one for all patterns has so many states that more patterns would make it slow."""
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
 _COUNTED = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}", re.DOTALL
+    r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}"
+    r"|(?P<letter>[^\x00-\x7f])",
+    re.DOTALL,
 )
 """Escapes and classes are passed over: what looks like a count there is none."""
 _EXACT_COUNT: Final = 3
@@ -834,7 +836,9 @@ def _groups(ends: Ends) -> Iterator[tuple[int, int]]:
 
 def widen(pattern: str) -> str:
     r"""
-    *pattern* with counted repetitions made endless: what it matches, and more.
+    *pattern* with counted repetitions made endless, and any letter beyond ASCII for each.
+
+    It matches what *pattern* does, and more.
 
     The automaton of all patterns has to remember how far each count has come; without counts it
     is small and fast.
@@ -846,6 +850,8 @@ def widen(pattern: str) -> str:
 
 
 def _widen(found: re.Match[str]) -> str:
+    if found["letter"]:
+        return r"[^\x00-\x7f]"
     least, most = found["least"], found["most"]
     if least is None or (most and int(most) <= _EXACT_COUNT):
         return found[0]

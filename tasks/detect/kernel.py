@@ -566,6 +566,19 @@ def _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others
             )  # fmt: skip
 
 
+@njit(cache=True, nogil=True)
+def _is_plain_name(data, start, stop):
+    """As PLAIN_NAME of signatures has it: at most 64 letters, digits, and `.` `_` `@` `-`."""
+    for at in range(start, stop):
+        byte = data[at]
+        if not (
+            48 <= byte <= 57 or 64 <= byte <= 90 or 97 <= byte <= 122
+            or byte == 45 or byte == 46 or byte == 95
+        ):  # fmt: skip
+            return False
+    return stop - start <= 64
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _scan_line(data, start, stop, since, until, accepts_users, seed, state, groups, lines, words):
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
@@ -589,12 +602,10 @@ def _scan_line(data, start, stop, since, until, accepts_users, seed, state, grou
         return False
     at += 3
     if data[at] != 45 or data[at + 1] != 32:
-        if not accepts_users:
-            return False
         user = at
         while at < stop and data[at] > 32 and data[at] != 34 and data[at] != 91:
             at += 1
-        if at == user:
+        if at == user or not (accepts_users or _is_plain_name(data, user, at)):
             return False
     else:
         at += 1

@@ -1,5 +1,6 @@
 """Signatures: patterns over the decoded request, and the set that matches them all at once."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +33,9 @@ DEFAULT_FIELDS: Final[tuple[TextField, ...]] = (
     "http_request_referrer",
     "user_agent_original",
 )
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+"""A user name that is a name and nothing else; signatures do not look at it."""
 
 _CACHED_LENGTH = 512
 _CACHED_TEXTS = 4096
@@ -156,6 +160,8 @@ def _options() -> Any:  # noqa: ANN401 -- google-re2 publishes no types
 
 def _read_field(event: Event, name: str) -> str | None:
     text: str | None = getattr(event, name)
+    if name == "user_name" and text is not None and PLAIN_NAME.fullmatch(text):
+        return None
     if text is None and name == "url_original" and event.url_path is not None:
         query = event.url_query
         return event.url_path if query is None else f"{event.url_path}?{query}"

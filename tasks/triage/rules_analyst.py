@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
 
-from tasks.model.incidents import Family, Finding, Incident, Severity
+from tasks.model.incidents import Family, Finding, Incident, Severity, is_system
 from tasks.model.redaction import redact
 from tasks.model.verdicts import (
     AnalystName,
@@ -221,6 +221,11 @@ def _contain(source_ip: str, kind: VerdictKind) -> str:
             f"{source_ip} is inside your network: find the machine and its user before you block"
             " it. It may be taken over, run a scan that you ordered, or be a proxy that hides the"
             " true client."
+        )
+    if is_system(source_ip):
+        return (
+            f"Report this to the operator of {source_ip}, and limit what its addresses may do: it"
+            " is too large to block without need."
         )
     if kind is VerdictKind.TRUE_POSITIVE:
         return f"Block {source_ip} at the firewall or web application firewall."

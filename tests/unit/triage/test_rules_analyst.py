@@ -116,6 +116,14 @@ def test_an_address_of_your_own_is_looked_for_instead_of_blocked(source_ip, is_i
     assert action.startswith("Block ") is not is_internal
 
 
+def test_a_system_is_no_thing_to_block():
+    """It has innocent customers, and an operator who can be told."""
+    finding = make_volume_finding(Family.BRUTE_FORCE, 130, 120)
+    action = judge(finding, source_ip="AS64500").recommended_action
+
+    assert action.startswith("Report this to the operator of AS64500")
+
+
 def test_the_strongest_matching_lines_are_cited_as_they_are():
     """Quotes are pieces of the lines, and ordinary traffic is not cited where a rule matched."""
     evidence = tuple(

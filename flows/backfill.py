@@ -109,8 +109,9 @@ def backfill_logs(
         plan = find_objects(run, location, tale)
         for shard in split(plan, shards):
             count_objects(run, location, shard, tale, event_range)
-        suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = judge_suspects(run, suspects, tale, analyst, with_research=research)
+        found = evaluate_rules(run, thresholds, allowlist)
+        tale.notes += found.notes
+        judged = judge_suspects(run, found.suspects, tale, analyst, with_research=research)
         tell_and_record(run, judged, tale, with_alerts=alert)
         return close(run, tale)
 

@@ -71,8 +71,9 @@ def scan_logs(
     with recorded_run(RunKind.SCAN, LIVE, location) as run:
         plan = find_objects(run, location, tale)
         count_objects(run, location, plan.to_read, tale)
-        suspects = evaluate_rules(run, thresholds, allowlist)
-        judged = judge_suspects(run, suspects, tale)
+        found = evaluate_rules(run, thresholds, allowlist)
+        tale.notes += found.notes
+        judged = judge_suspects(run, found.suspects, tale)
         tell_and_record(run, judged, tale)
         return close(run, tale)
 

@@ -46,6 +46,9 @@ from tasks.store.tallies import (
     pending,
 )
 
+MAX_NAMED: Final = 5
+"""Of the source IPs that a shadow rule would have found."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,6 +62,17 @@ class Evaluated:
     """Incidents that the allowlist kept away."""
     shadow: Mapping[str, Collection[str]]
     """Ids of shadow rules, with the source IPs that they would have found in what is new."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What shadow rules would have found, one sentence each, for the report of the run."""
+        return tuple(
+            f"Shadow rule {rule_id} would have found {len(found):,} in what is new:"
+            f" {', '.join(sorted(found)[:MAX_NAMED])}"
+            f"{', ...' if len(found) > MAX_NAMED else '.'}"
+            for rule_id, found in sorted(self.shadow.items())
+            if found
+        )
 
 
 def bring_up_to_date(

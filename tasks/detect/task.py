@@ -1,6 +1,7 @@
 """Count a batch of log objects, and hold all counts against the rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import cpu_count
 from threading import BoundedSemaphore
@@ -30,6 +31,16 @@ from tasks.store.schema import open_database
 
 _readers = BoundedSemaphore(cpu_count() or 1)
 """Counting is bound by the CPU; more at once would only cost memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an evaluation leaves to do and to tell."""
+
+    suspects: Sequence[Suspect]
+    """All incidents that wait for the analyst, also of earlier runs, worst first."""
+    notes: tuple[str, ...]
+    """What shadow rules would have found, one sentence each."""
 
 
 @task(
@@ -93,12 +104,9 @@ def tally_batch(
 )
 def evaluate_rules(
     run: Run, thresholds: Mapping[str, Override], allowlist: Sequence[AllowlistEntry]
-) -> list[Suspect]:
+) -> Found:
     """
     What was counted or withdrawn since the last evaluation is held against the rules.
-
-    Returns:
-        All incidents that wait for the analyst, also of earlier runs, worst first.
 
     Raises:
         TransientError: Nothing was written.
@@ -116,12 +124,6 @@ def evaluate_rules(
             run_id=run.id,
             now=run.started_at,
         )
-    for rule_id, source_ips in evaluated.shadow.items():
-        get_run_logger().info(
-            "shadow rule %s would have found %d source IPs in what is new",
-            rule_id,
-            len(source_ips),
-        )
     suspects = waiting_suspects(engine, run.namespace)
     get_run_logger().info(
         "evaluated %d segments: %d suspects wait for the analyst, %d incidents are allowlisted",
@@ -129,4 +131,4 @@ def evaluate_rules(
         len(suspects),
         evaluated.allowed,
     )
-    return suspects
+    return Found(suspects, evaluated.notes)

@@ -159,6 +159,20 @@ def test_an_allowlisted_network_is_never_a_suspect(database, tmp_path):
     assert set(scans.found(database)) == {TRAVERSAL, PROBER}
 
 
+def test_a_shadow_rule_is_a_line_in_the_report(database, tmp_path, monkeypatch):
+    """What it would have found is named there, and is no incident."""
+    logs = scans.seed_like(tmp_path / "logs")
+    own = tmp_path / "own.yml"
+    own.write_text("rules: [{id: path-traversal, shadow: true}]\n")
+    monkeypatch.setenv("MIDDLEWATCH_RULES_FILE", str(own))
+
+    scan(logs)
+
+    told = "path-traversal would have found 2 in what is new: 203.0.113.66, 45.89.23.12."
+    assert escape_markdown(told) in report_of_last_run()
+    assert TRAVERSAL not in scans.found(database)
+
+
 def test_a_name_of_a_file_cannot_be_a_control_sequence_or_turn_text_around(database, tmp_path):
     """Whoever may upload chooses it; here it is in the state, the table and the UI."""
     logs = tmp_path / "logs"

@@ -31,6 +31,20 @@ def test_a_shadow_rule_makes_no_incident(scans):
     assert scans.incidents() == []
 
 
+def test_the_report_of_a_run_names_what_it_would_have_found(scans):
+    """One sentence per rule that found something, with the first of the addresses in it."""
+    scans.rules = with_shadow("attack", "volume")
+    scans.count(shelf({"a.log": "".join(LINE.format(n, 0) for n in range(1, 8))}))
+
+    (note,) = scans.evaluate().notes
+
+    assert note == (
+        "Shadow rule attack would have found 7 in what is new: 203.0.113.1, 203.0.113.2,"
+        " 203.0.113.3, 203.0.113.4, 203.0.113.5, ..."
+    )
+    assert scans.evaluate().notes == ()
+
+
 @pytest.mark.parametrize("shadow", [True, False])
 def test_a_slow_rule_in_the_shadow(scans, shadow):
     """A long window is looked at over several runs, in the shadow or not."""

@@ -56,8 +56,10 @@ Text = npt.NDArray[np.uint8]
 Ends = npt.NDArray[np.int64]
 
 _OF_STATUS_LINE: Final = frozenset(("category", "http_request_method", "http_response_status_code"))
-_ABSENT: Final = frozenset(("event_action", "event_outcome", "is_invalid_user", "url_domain"))
-"""What no regular line has."""
+_ABSENT: Final = frozenset(
+    ("event_action", "event_outcome", "is_invalid_user", "url_domain", "user_name")
+)
+"""What no regular line has; one with a user name is refused where that could matter."""
 _TESTED: Final = frozenset(("url_path", "http_request_referrer", "user_agent_original"))
 """Texts that rules may ask for by themselves."""
 _VALUES: Final = frozenset(("url_path", "url_original"))
@@ -65,7 +67,7 @@ _VALUES: Final = frozenset(("url_path", "url_original"))
 _SIGNED: Final = frozenset(
     ("url_original", "url_path", "url_query", "http_request_referrer", "user_agent_original")
 )
-"""What signatures may look at; and at user names, which the kernel refuses then."""
+"""What signatures may look at; and at user names."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
 _COLD_BYTES: Final = 1024**2
@@ -88,7 +90,6 @@ _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
 _KEPT_ROWS: Final = 100_000
-_GROUP: Final = 64
 _PATTERN_BYTES: Final = 16 * 1024**2
 _AUTOMATA: Final = 2
 """Per field: one for all patterns has so many states that more patterns would make it slow."""
@@ -231,7 +232,7 @@ class _Columns:
         self._classifier = _Classifier(rules, kernel)
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
         self._fields = {r.counter: r.field for r in rules.rules}
-        self._accepts_users = not any("user_name" in s.fields for s in rules.signatures)
+        self._users = _users_taken(rules, kernel)
         self._seed = np.uint64(secrets.randbits(64))
 
         self._extent = -1
@@ -282,7 +283,7 @@ class _Columns:
             first_request, first_path = int(self._requests.size[0]), int(self._paths.size[0])
             first_other = int(self._others.size[0])
             k.scan_lines(
-                data, len(block), since, until, self._accepts_users, self._seed, state,
+                data, len(block), since, until, self._users, self._seed, state,
                 lines, words, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
             )  # fmt: skip
             found = refused[: state[k.S_REFUSED]].tolist()
@@ -659,7 +660,7 @@ def _number(known: Sequence[str], more: pl.Series) -> tuple[list[str], list[int]
 def _is_within_reach(rules: RuleSet) -> bool:
     """Whether what *rules* look at in a regular line is what the engine looks at."""
     selecting = [r for r in rules.rules if any(_can_select(c) for c in r.selection.clauses)]
-    values = {rule.field for rule in selecting if rule.type == "value_count"}
+    values = {r.field for r in selecting if r.type == "value_count"} - {"user_name"}
     signed = {name for s in rules.signatures for name in s.fields if name != "user_name"}
     tested = {test.field for test in _tests(rules)}
     known = _OF_STATUS_LINE | _ABSENT | _TESTED
@@ -674,9 +675,28 @@ def _tests(rules: RuleSet, field: str | None = None) -> tuple[Test, ...]:
     return tuple(dict.fromkeys(tests))
 
 
-def _can_select(clause: Clause) -> bool:
-    """Whether *clause* can select a regular line at all."""
-    return all(t.holds(_REGULAR) for t in clause.tests if t.field in _ABSENT | {"category"})
+def _can_select(clause: Clause, *, has_user: bool = False) -> bool:
+    """Whether *clause* can select a regular line at all, or one with any user name."""
+    known = {*_ABSENT, "category"} - ({"user_name"} if has_user else set())
+    return all(t.holds(_REGULAR) for t in clause.tests if t.field in known)
+
+
+def _users_taken(rules: RuleSet, kernel: Any) -> npt.NDArray[np.uint8]:  # noqa: ANN401 -- a module
+    """By status: which user names a line can have that the kernel takes."""
+    is_signed = any("user_name" in s.fields for s in rules.signatures)
+    clauses = [
+        clause
+        for rule in rules.rules
+        for clause in rule.selection.clauses
+        if rule.field == "user_name" or any(t.field == "user_name" for t in clause.tests)
+    ]
+    asking = [c for c in clauses if _can_select(c, has_user=True)]
+    tests = [[t for t in c.tests if t.field == "http_response_status_code"] for c in asking]
+    statuses: list[int | None] = [*range(kernel.NO_STATUS), None]
+    matters = np.array([any(all(t.accepts(s) for t in some) for some in tests) for s in statuses])
+    most = kernel.PLAIN_USERS if is_signed else kernel.ALL_USERS
+    taken: Text = np.where(matters, kernel.NO_USERS, most).astype(np.uint8)
+    return taken
 
 
 def _is_decided(rule: Rule, event: Event) -> bool:
@@ -784,8 +804,7 @@ class Prover:
     """
     Finds texts that a signature may hit: all patterns of a field as one, over many texts at once.
 
-    Texts are in Latin-1, one byte for any letter beyond ASCII, and end with a line feed. A pattern
-    may match across a line feed: then it finds too much, never too little.
+    Texts are in Latin-1, one byte for any letter beyond ASCII, and end with a line feed.
     """
 
     def __init__(self, rules: RuleSet) -> None:
@@ -797,6 +816,7 @@ class Prover:
         options = re2.Options()
         options.log_errors = False
         options.never_capture = True
+        options.never_nl = True
         options.max_mem = _PATTERN_BYTES
         options.encoding = re2.Options.Encoding.LATIN1
         if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in patterns):
@@ -817,21 +837,11 @@ class Prover:
 
 def _find(pattern: Any, text: bytes, ends: Ends) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
     """The positions of the texts with a match, in text[: ends[-1]]."""
-    for start, stop in _groups(ends):
-        at = start
-        # a group bounds how far a pattern that matches across texts can run
-        while at < stop and (match := pattern.search(text, at, stop)):
-            number = int(np.searchsorted(ends, match.start(), side="right"))
-            yield number
-            at = int(ends[number])
-
-
-def _groups(ends: Ends) -> Iterator[tuple[int, int]]:
-    start = 0
-    for stop in [*ends[_GROUP - 1 :: _GROUP].tolist(), int(ends[-1])]:
-        if stop > start:
-            yield start, stop
-        start = stop
+    at, stop = 0, int(ends[-1])
+    while at < stop and (match := pattern.search(text, at, stop)):
+        number = int(np.searchsorted(ends, match.start(), side="right"))
+        yield number
+        at = int(ends[number])
 
 
 def widen(pattern: str) -> str:

@@ -36,6 +36,8 @@ LINE_COLUMNS = 12
 OF_REQUEST, OF_REFERRER, OF_AGENT, IP_HIGH, IP_LOW, OF_LINE = range(6)
 WORD_COLUMNS = 6
 NO_STATUS = 1000
+# which user names are taken
+ALL_USERS, PLAIN_USERS, NO_USERS = range(3)
 
 # columns of a text; the class of a path says only whether signatures may hit it
 OFFSET, LENGTH, KIND, CLASS, METHOD, PATH, FACTS = range(7)
@@ -477,13 +479,14 @@ def _has_room(texts, more, size):
 
 @njit(cache=True, nogil=True)
 def scan_lines(
-    data, end, since, until, accepts_users, seed, state, lines, words, refused,
+    data, end, since, until, users, seed, state, lines, words, refused,
     ip_slots, ip_keys, requests, others,
 ):  # fmt: skip
     """
     Read lines from state[S_POSITION] until *end*, or until a table could become too small.
 
-    Lines outside [since, until) are understood and dropped. S_COUNT counts all lines.
+    Lines outside [since, until) are understood and dropped. S_COUNT counts all lines. By status,
+    *users* says which user names a line can have.
     """
     groups = np.zeros(9, np.int64)
     start = position = state[S_POSITION]
@@ -501,7 +504,7 @@ def scan_lines(
         stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
         state[S_COUNT] += 1
         if not _scan_line(
-            data, position, stop, since, until, accepts_users, seed, state, groups, lines, words
+            data, position, stop, since, until, users, seed, state, groups, lines, words
         ):
             row = state[S_REFUSED]
             refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
@@ -580,7 +583,7 @@ def _is_plain_name(data, start, stop):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _scan_line(data, start, stop, since, until, accepts_users, seed, state, groups, lines, words):
+def _scan_line(data, start, stop, since, until, users, seed, state, groups, lines, words):
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
     if stop - start > MAX_LINE or stop - start < 48:
         return False
@@ -601,12 +604,14 @@ def _scan_line(data, start, stop, since, until, accepts_users, seed, state, grou
     if at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
         return False
     at += 3
+    user = user_end = np.int64(0)
     if data[at] != 45 or data[at + 1] != 32:
         user = at
         while at < stop and data[at] > 32 and data[at] != 34 and data[at] != 91:
             at += 1
-        if at == user or not (accepts_users or _is_plain_name(data, user, at)):
+        if at == user:
             return False
+        user_end = at
     else:
         at += 1
     # ` [22/Feb/2026:22:10:01 +0300] "`
@@ -653,6 +658,11 @@ def _scan_line(data, start, stop, since, until, accepts_users, seed, state, grou
         if not 1 <= at - begin <= 3:
             return False
     if at + 1 >= stop or data[at] != 32:
+        return False
+    is_taken = users[status] == ALL_USERS or not user
+    if not is_taken and users[status] == PLAIN_USERS:
+        is_taken = _is_plain_name(data, user, user_end)
+    if not is_taken:
         return False
     at += 1
     if data[at] == 45:

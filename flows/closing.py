@@ -1,10 +1,11 @@
 """A run is put on record and into the UI, with a final state that tells the truth."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from prefect import State
 from prefect.states import Completed, Failed
+from sqlalchemy import Engine
 
 from flows.history import publish
 from flows.lifecycle import Tale
@@ -15,10 +16,12 @@ from tasks.model.objects import (
     SkippedObject,
     cover,
 )
-from tasks.model.runs import Run, RunState, RunSummary
+from tasks.model.runs import Outage, Run, RunState, RunSummary
 from tasks.model.text import make_visible
 from tasks.settings import settings
 from tasks.store.incidents import load_conclusions
+from tasks.store.outages import update_outages
+from tasks.store.quarantine import count_quarantined
 from tasks.store.runs import close_run
 from tasks.store.schema import open_database
 
@@ -64,12 +67,31 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         usage=tale.usage,
         searches=sum(j.research.searches for j in tale.judged),
         degradations=_fit_to_show(tale.degradations),
-        notes=tuple(tale.notes),
+        notes=(*tale.notes, *_describe_quarantine(engine, run)),
         failures=failures,
+        outages=_find_outages(engine, run, tale),
     )
     close_run(engine, run.id, summary)
     publish(summary)
     return _final_state(summary)
+
+
+def _find_outages(engine: Engine, run: Run, tale: Tale) -> tuple[Outage, ...]:
+    failing = tale.failing - tale.working
+    since = update_outages(engine, run.namespace, failing, tale.working, run.started_at)
+    outages = (Outage(make_visible(name), began_at) for name, began_at in since.items())
+    return tuple(sorted(outages, key=lambda o: (o.since, o.service)))
+
+
+def _describe_quarantine(engine: Engine, run: Run) -> Iterator[str]:
+    """What is set aside, also by earlier runs, and how it comes back."""
+    count, first = count_quarantined(engine, run.namespace)
+    if first is not None:
+        yield (
+            f"{format_count(count, 'object')} in quarantine, the first since"
+            f" {first:%Y-%m-%d %H:%M} UTC: python -m flows.quarantine lists them and has them read"
+            " again."
+        )
 
 
 def _fit_to_show(sentences: Iterable[str]) -> tuple[str, ...]:
@@ -89,6 +111,8 @@ def _final_state(summary: RunSummary) -> State[RunSummary]:
         f"{summary.coverage}; {format_count(summary.suspects, 'suspect')},"
         f" {format_count(len(summary.incidents), 'incident')}."
     )
+    if summary.outages:
+        told = f"{told} Not working: {', '.join(map(str, summary.outages))}."
     if summary.failures:
         left = " ".join(summary.failures)
         message = f"{told} The next run tries again: {left}"

@@ -26,18 +26,22 @@ from tasks.model.objects import (
     SkippedObject,
     digest,
 )
-from tasks.model.runs import Run
+from tasks.model.runs import LONGEST_SERVICE, Run
+from tasks.model.text import cut
 
 
 def find_objects(run: Run, location: Location, tale: Tale) -> Plan:
     """What is new; a source that cannot be listed does not keep the other steps from theirs."""
     plan = Plan(location.uri, listed=0, unchanged=0, to_read=())
+    is_listed = False
     try:
         plan = find_new_objects(run, location)
+        is_listed = True
     except TransientError as error:
         tale.failures.append(str(error))
     except ConfigurationError as error:
         tale.broken = error
+    tale.note_service(cut(run.source, LONGEST_SERVICE), worked=is_listed)
     tale.plan = plan
     return plan
 

@@ -68,6 +68,7 @@ def judge_suspects(
     if is_searched:
         judged = _research(run, judged, plan, ask, tale)
     tale.judged = judged
+    _note_services(judged, tale)
     tale.degradations += _degradations(judged)
     if redacted := sum(j.judgement.redacted for j in judged):
         tale.notes.append(f"{format_count(redacted, 'secret')} in log lines hidden from the model.")
@@ -194,6 +195,22 @@ def _degradations(judged: Sequence[Judged]) -> list[str]:
             for reason, n in less_research.items()
         ),
     ]
+
+
+def _note_services(judged: Sequence[Judged], tale: Tale) -> None:
+    """Which of model, budget and web did their part; one that nobody asked did nothing."""
+    judgements = [j.judgement for j in judged]
+    asked = [j for j in judgements if j.analyst is AnalystName.BEDROCK and j.usage.calls]
+    by_rules = [j.analyst_reason for j in judgements if j.analyst is AnalystName.RULES]
+    smaller = [j.analyst_reason for j in asked if j.analyst_reason]
+    spent = [r for r in (*by_rules, *smaller) if r and r.startswith("budget")]
+    if asked or spent:
+        tale.note_service("Budget", worked=not spent)
+    if asked or any(reason and reason not in spent for reason in by_rules):
+        tale.note_service("Bedrock", worked=bool(asked))
+    for found in (j.research for j in judged):
+        if found.error or found.searches:
+            tale.note_service("Tavily", worked=found.error is None)
 
 
 def _how(judgement: Judgement) -> str:

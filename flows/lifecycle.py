@@ -55,8 +55,15 @@ class Tale:
     degradations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    working: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
+    """Services that this run needed, by whether they did their part; see *note_service*."""
     broken: ConfigurationError | None = None
     """Ends the run as failed, once everything that does not depend on it is done."""
+
+    def note_service(self, name: str, *, worked: bool) -> None:
+        """It did its part, or not; once is enough to be no outage."""
+        (self.working if worked else self.failing).add(name)
 
 
 def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:

@@ -61,6 +61,7 @@ def render_report(run: RunSummary) -> str:
             output_tokens=run.usage.output_tokens,
             cost=_Markdown(format_cost(run.usage.cost_usd)),
             searches=run.searches,
+            outages=run.outages,
             failures=run.failures,
             degradations=run.degradations,
             notes=run.notes,

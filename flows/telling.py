@@ -106,6 +106,7 @@ def _tell_of_delivery(
         outcome = DeliveryOutcome(DeliveryState.PENDING, error=explain(error_of(future)))
     count = tale.deliveries.get(outcome.state, 0)
     tale.deliveries[outcome.state] = count + len(group)
+    tale.note_service("Telegram", worked=outcome.state is DeliveryState.SENT)
     if outcome.state is not DeliveryState.SENT:
         who = _name([d.alert.conclusion.incident.source_ip for d in group])
         since = min((d.since for d in group if d.since and d.attempts), default=None)

@@ -125,6 +125,8 @@ def _facts(run: RunSummary) -> Table:
         facts.add_row("Not read", _plain(f"{skipped.object_key}: {skipped.reason}", 300))
     for note in run.notes:
         facts.add_row("Note", _plain(note, 300))
+    for outage in run.outages:
+        facts.add_row(Text("Not working", "yellow"), _plain(str(outage), 300))
     for degradation in run.degradations:
         facts.add_row(Text("Degraded", "yellow"), _plain(degradation, 300))
     for failure in run.failures:

@@ -44,6 +44,24 @@ class RunState(StrEnum):
     """Nothing of this run can be relied on."""
 
 
+LONGEST_SERVICE = 64
+"""Characters of a service's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Something that a run relies on and that has not worked for some time."""
+
+    service: str
+    """`Bedrock`, `Tavily`, `Telegram`, `Budget`, or the source as the user named it."""
+    since: datetime
+    """UTC. Beginning of the first run that it failed in; it has not worked in any since."""
+
+    def __str__(self) -> str:
+        """Return it for people: `Telegram since 2026-02-22 10:05 UTC`."""
+        return f"{self.service} since {self.since:%Y-%m-%d %H:%M} UTC"
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run at its end; the numbers in the report, in table `runs` and on the terminal."""
@@ -83,6 +101,8 @@ class RunSummary:
     """What is turned off or was hidden, one sentence each."""
     failures: tuple[str, ...] = ()
     """What did not succeed and the next run tries again, one sentence each."""
+    outages: tuple["Outage", ...] = ()
+    """What did not work in this run, the longest first."""
 
     @property
     def duration_seconds(self) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from tasks.model.objects import QuarantinedObject
 from tasks.store.engine import transaction
@@ -33,6 +33,16 @@ def list_quarantined(engine: Engine) -> list[QuarantinedObject]:
             )
             for row in connection.execute(rows)
         ]
+
+
+def count_quarantined(engine: Engine, namespace: str) -> tuple[int, datetime | None]:
+    """How many object versions of *namespace* are set aside, and since when the first is."""
+    mine = select(func.count(), func.min(log_objects.c.recorded_at)).where(
+        log_objects.c.namespace == namespace, _QUARANTINED
+    )
+    with transaction(engine) as connection:
+        count, first = connection.execute(mine).one()
+    return count, first
 
 
 def release_quarantined(

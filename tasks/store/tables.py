@@ -303,6 +303,16 @@ budgets = Table(
 )
 """What the model has taken, with what is booked for calls under way; `day:<date>`, `run:<id>`."""
 
+outages = Table(
+    "outages",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("service", String(64), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    **MYSQL,
+)
+"""What did not work when it was needed last."""
+
 shared_verdicts = Table(
     "shared_verdicts",
     metadata,

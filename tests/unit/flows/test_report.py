@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from flows.report import escape_markdown, incident_rows, render_report
 from tasks.model.incidents import Activity, Severity, Status
 from tasks.model.objects import Coverage, SkippedObject, UnparsedSample
-from tasks.model.runs import RunState, RunSummary
+from tasks.model.runs import Outage, RunState, RunSummary
 from tasks.model.text import make_visible
 from tasks.model.verdicts import Usage
 from tasks.notify.message import RunLink, incident_message
@@ -37,6 +37,7 @@ RUN = RunSummary(
     ),
     deliveries={"sent": 1, "failed": 1},
     usage=Usage(calls=3, input_tokens=12_345, output_tokens=678, cost_usd=0.0157),
+    outages=(Outage("Telegram", START), Outage("Tav|ly", END)),
     failures=("The alert for 198.51.100.7 was refused.",),
     degradations=("Bedrock was down.",),
     notes=("Web research is off.",),
@@ -54,6 +55,14 @@ def texts(markdown):
         for token in parse(markdown)
         if token.type == "inline"
     ]
+
+
+def test_what_does_not_work_is_named_since_when():
+    """With the beginning of the first run that it failed in."""
+    shown = texts(render_report(RUN))
+
+    assert "Telegram since 2026-02-20 22:12 UTC" in shown
+    assert shown.index("Not working") < shown.index("To be retried by the next run")
 
 
 def test_coverage_comes_first():
@@ -90,15 +99,15 @@ def test_incidents_are_listed_worst_first_without_the_benign():
 
 def test_a_quiet_run_says_so():
     """A run with nothing new has no empty tables and no empty sections."""
-    quiet = replace(
-        RUN, conclusions=(), deliveries={}, failures=(), degradations=(), skipped=(), unparsed=()
-    )
+    nothing = ("conclusions", "failures", "degradations", "skipped", "unparsed", "outages")
+    quiet = replace(RUN, deliveries={}, **dict.fromkeys(nothing, ()))
 
     report = render_report(quiet)
 
     assert "|" not in report
     assert "No alerts in this run." in report
     assert "retried" not in report
+    assert "Not working" not in report
 
 
 def test_long_lists_end_with_how_many_more():
@@ -138,6 +147,7 @@ def test_hostile_text_adds_nothing_to_the_report(found, key, line, sentences):
         failures=tuple(sentences),
         degradations=tuple(sentences),
         notes=tuple(sentences),
+        outages=tuple(Outage(sentence, START) for sentence in sentences),
     )
 
     tokens = parse(render_report(run))
@@ -146,10 +156,10 @@ def test_hostile_text_adds_nothing_to_the_report(found, key, line, sentences):
     inline = {child.type for t in tokens for child in t.children or ()}
     assert inline <= {"text", "text_special", "strong_open", "strong_close"}
     assert not {"html_block", "fence", "code_block", "hr", "blockquote_open"} & set(kinds)
-    assert kinds.count("list_item_open") == 2 + 3 * len(sentences)
+    assert kinds.count("list_item_open") == 2 + 4 * len(sentences)
     assert kinds.count("td_open") == 7 * len(found) + 2 + 4
     assert {t.tag for t in tokens if t.type == "heading_open"} == {"h1", "h2"}
-    assert kinds.count("heading_open") == 6 + 3 * bool(sentences)
+    assert kinds.count("heading_open") == 6 + 4 * bool(sentences)
 
 
 def test_the_report_counts_as_the_alert_does():

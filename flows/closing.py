@@ -19,6 +19,7 @@ from tasks.model.objects import (
 from tasks.model.runs import Outage, Run, RunState, RunSummary
 from tasks.model.text import make_visible
 from tasks.settings import settings
+from tasks.store.engine import insist
 from tasks.store.incidents import load_conclusions
 from tasks.store.outages import update_outages
 from tasks.store.quarantine import count_quarantined
@@ -62,7 +63,7 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         skipped=unread[:MAX_NAMED],
         quarantined=tuple(s for b in tale.batches for s in b.quarantined)[:MAX_NAMED],
         suspects=len(tale.judged),
-        conclusions=tuple(load_conclusions(engine, tale.judged)),
+        conclusions=tuple(insist(lambda: load_conclusions(engine, tale.judged))),
         deliveries=dict(tale.deliveries),
         usage=tale.usage,
         searches=sum(j.research.searches for j in tale.judged),
@@ -71,7 +72,7 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         failures=failures,
         outages=_find_outages(engine, run, tale),
     )
-    close_run(engine, run.id, summary)
+    insist(lambda: close_run(engine, run.id, summary))
     publish(summary)
     return _final_state(summary)
 

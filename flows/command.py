@@ -1,8 +1,13 @@
 """One run from the command line: its own API server if need be, its summary, its exit code."""
 
+import os
+import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Self
 
 import typer
 from prefect import State
@@ -11,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from flows.lifecycle import STOPPED
 from flows.local_server import local_server
 from flows.terminal import print_run
 from tasks.detect.allowlist import AllowlistEntry
@@ -31,6 +37,9 @@ AllowOption = Annotated[
     list[str] | None, typer.Option(help="Network that is never a suspect: CIDR=REASON.")
 ]
 
+GRACE_SECONDS = 5
+"""Containers are killed after ten."""
+_SIGNAL_EXIT = 128  # as shells have it
 DONE = 0
 RETRIED_LATER = 1
 WRONG_USE = 2
@@ -38,20 +47,85 @@ WRONG_USE = 2
 
 def run_once(start: Callable[[], State[Any]]) -> NoReturn:
     """
-    The flow has run in this process; exits with 0, 1 or 2.
+    The flow has run in this process, which exits.
 
     0: done. 1: something failed that a later run tries again. 2: wrong usage or configuration.
+    As shells have it, 143 after SIGTERM and 130 after Ctrl-C.
     """
+    stopping = _Stopping()
     try:
-        with local_server():
+        with stopping, local_server(stopping.lose_server):
             state = start()
     except MiddlewatchError as error:
         sys.exit(_explain(error))
+    except _Stop:
+        sys.exit(stopping.explain())
     outcome = outcome_of(state)
     if isinstance(outcome, RunSummary):
         print_run(outcome, Console())
         sys.exit(DONE if outcome.state is RunState.DONE else RETRIED_LATER)
     sys.exit(_explain(outcome))
+
+
+class _Stop(BaseException):
+    """The run is to end now."""
+
+
+class _Stopping:
+    """
+    SIGTERM, Ctrl-C and the loss of the run's own API server end it alike: told and put away.
+
+    While the flow runs, Prefect has a handler of its own for SIGTERM, which calls this one when all
+    tasks have ended. They may wait for a model or for their next attempt, for which nobody waits.
+    """
+
+    def __init__(self) -> None:
+        self._signal = signal.SIGTERM
+        self._has_lost_server = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        coming, self._to_be_told = socket.socketpair()
+        self._to_be_told.setblocking(False)
+        self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._stop)
+        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._pass_on)
+        # Python tells it of every signal, whoever has the handler
+        signal.set_wakeup_fd(self._to_be_told.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._end_in_time, args=(coming,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._to_be_told.close()
+
+    def lose_server(self) -> None:
+        """Nothing can go on: every step of a flow asks Prefect."""
+        self._has_lost_server = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def explain(self) -> int:
+        """Say why there is no summary, and give the exit code."""
+        if self._has_lost_server:
+            _complain("The run's own Prefect server is gone; the next run takes up what is left.")
+            return RETRIED_LATER
+        _complain(STOPPED)
+        return _SIGNAL_EXIT + self._signal
+
+    def _stop(self, *_: object) -> NoReturn:
+        raise _Stop
+
+    def _pass_on(self, *_: object) -> None:
+        self._signal = signal.SIGINT
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _end_in_time(self, coming: socket.socket) -> None:
+        with coming:
+            while numbers := coming.recv(1):
+                if numbers[0] in self._before:
+                    time.sleep(GRACE_SECONDS)
+                    os._exit(self.explain())
 
 
 def outcome_of(state: State[Any]) -> RunSummary | Exception:

@@ -1,19 +1,23 @@
 """A run from its first record on: who it is, what it has to tell, what became of its tasks."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from httpx import HTTPError
 from prefect import State, get_run_logger, runtime
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
-from prefect.states import Failed
+from prefect.states import Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
+from flows.history import suppress_and_log
 from flows.local_server import is_one_off
 from tasks.collect.formats.configuration import load_formats
 from tasks.detect.rules import Override, load_rules, with_thresholds
@@ -31,16 +35,22 @@ from tasks.model.objects import (
 from tasks.model.runs import Run, RunKind
 from tasks.model.verdicts import Judged, Usage
 from tasks.settings import settings
+from tasks.store.engine import insist
 from tasks.store.locks import database_lock
 from tasks.store.namespaces import open_namespace
-from tasks.store.runs import fail_run, open_run
+from tasks.store.runs import KILLED, fail_run, open_run
 from tasks.store.schema import open_database
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+STOPPED = "It was stopped before its end; the next run takes up what it left."
+
 THREADS = 32
 """All alerts and all records of a run that alerts one by one, side by side, and some more."""
+
+
+_locks_to_the_end: list[ExitStack] = []
 
 
 @dataclass(slots=True)
@@ -137,24 +147,45 @@ def recorded_run(
         started_at=datetime.now(UTC),
         url=_page_of_run(),
     )
-    engine = open_database(settings().database_url.get_secret_value())
-    with database_lock(engine, namespace):
-        open_namespace(engine, namespace, kind, parameters or {}, run.started_at)
-        open_run(engine, run, flow_run_id=runtime.flow_run.id)
+    url = settings().database_url.get_secret_value()
+    engine = insist(lambda: open_database(url))
+    flow_run_id = runtime.flow_run.id
+    with ExitStack() as stack:
+        stack.enter_context(database_lock(engine, namespace))
+        insist(lambda: open_namespace(engine, namespace, kind, parameters or {}, run.started_at))
+        _report_crashed(insist(lambda: open_run(engine, run, flow_run_id)), KILLED)
         try:
             yield run
         except Exception as error:
-            _record_failure(run, error)
+            _record_end(run, explain(error), "failed")
+            raise
+        except BaseException:
+            _record_end(run, STOPPED, "stopped")
+            if not runtime.deployment.id:  # else the worker knows whether it was cancelled
+                _report_crashed([flow_run_id], STOPPED)
+            # tasks may still be at work: another run begins when this process has ended
+            _locks_to_the_end.append(stack.pop_all())
             raise
 
 
-def _record_failure(run: Run, error: Exception) -> None:
+def _record_end(run: Run, told: str, state: str) -> None:
     engine = open_database(settings().database_url.get_secret_value())
-    told = str(error) if isinstance(error, MiddlewatchError) else type(error).__name__
     try:
-        fail_run(engine, run.id, told, datetime.now(UTC))
+        insist(lambda: fail_run(engine, run.id, told, datetime.now(UTC), state))
     except MiddlewatchError as second:
-        get_run_logger().error("the failure is not on record: %s", second)
+        get_run_logger().error("how the run ended is not on record: %s", second)
+
+
+def _report_crashed(flow_run_ids: Sequence[str], told: str) -> None:
+    """Prefect shows what was killed as running until somebody says otherwise."""
+    crashed: State[Any] = Crashed(message=told)
+    for flow_run_id in map(UUID, flow_run_ids):
+        # only people look at it, and it may be on another server or deleted
+        what = "A killed flow run is not marked as crashed"
+        with suppress_and_log(what), get_client(sync_client=True) as client:
+            state = client.read_flow_run(flow_run_id).state
+            if state is not None and not state.is_final():
+                client.set_flow_run_state(flow_run_id, crashed, force=True)
 
 
 def whole(value: T) -> T:
@@ -172,6 +203,11 @@ def explain(error: Exception) -> str:
     """Our own words, or the kind of an error that nobody expected: its text may hold anything."""
     if isinstance(error, MiddlewatchError):
         return str(error)
+    if isinstance(error, PrefectException | HTTPError):
+        return (
+            f"Prefect's API failed ({type(error).__name__}): see that its server runs; the next run"
+            " takes up what is left."
+        )
     return f"unexpected {type(error).__name__}; see the task's log in Prefect."
 
 

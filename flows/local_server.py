@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -60,7 +61,7 @@ def is_one_off() -> bool:
 
 
 @contextmanager
-def local_server() -> Iterator[str]:
+def local_server(when_lost: Callable[[], None] | None = None) -> Iterator[str]:
     """
     Give this process a Prefect API and yield its URL.
 
@@ -68,6 +69,9 @@ def local_server() -> Iterator[str]:
     started on a free loopback port with the user's own Prefect database, where `prefect server
     start` shows the run later, and is stopped once it has recorded everything. It cannot outlive
     this process, and any number of them can share the database.
+
+    Args:
+        when_lost: Called, in another thread, when the server that was started is gone too early.
 
     Raises:
         ConfigurationError: The configured API does not answer, or the server does not start.
@@ -101,7 +105,12 @@ def local_server() -> Iterator[str]:
         stack.enter_context(_addresses(url))
         _own_server.set()
         stack.callback(_own_server.clear)
-        stack.callback(_send_what_is_queued)
+        stack.callback(_send_what_is_queued, server)
+        if when_lost is not None:
+            is_over = threading.Event()
+            stack.callback(is_over.set)
+            watch = partial(_watch, server, is_over, when_lost)
+            threading.Thread(target=watch, daemon=True).start()
         yield url
 
 
@@ -126,7 +135,18 @@ def _announced_url(server: subprocess.Popen[bytes]) -> str:
         timeout.cancel()
 
 
-def _send_what_is_queued() -> None:
+def _watch(
+    server: subprocess.Popen[bytes], is_over: threading.Event, when_lost: Callable[[], None]
+) -> None:
+    while not is_over.wait(1):
+        if server.poll() is not None:
+            when_lost()
+            return
+
+
+def _send_what_is_queued(server: subprocess.Popen[bytes]) -> None:
+    if server.poll() is not None:
+        return  # each would be tried for a minute
     EventsWorker.drain_all()
     APILogWorker.drain_all()
 

@@ -35,7 +35,7 @@ def tell_and_record(
     alerts = due.deliveries
     sent = [_submit_delivery(run, group) for group in _messages(alerts)]
     parts = list(_parts(judged))
-    recorded = [record_incidents.submit(name, whole(part)) for name, part in parts]
+    recorded = [record_incidents.submit(run, name, whole(part)) for name, part in parts]
     wait(cast("list[PrefectFuture[Any]]", [*sent, *recorded]))
     for (_, part), future in zip(parts, recorded, strict=True):
         if not future.state.is_completed():

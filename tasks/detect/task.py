@@ -27,6 +27,7 @@ from tasks.settings import settings
 from tasks.store.engine import transaction
 from tasks.store.incidents import waiting_suspects
 from tasks.store.ledger import Ledger
+from tasks.store.runs import check_in_charge
 from tasks.store.schema import open_database
 
 _readers = BoundedSemaphore(cpu_count() or 1)
@@ -115,6 +116,7 @@ def evaluate_rules(
     rules = with_thresholds(load_rules(settings().rules_file), thresholds)
     groupings = open_groupings(rules, settings().asn_database)
     with transaction(engine) as connection:
+        check_in_charge(connection, run.id)
         evaluated = bring_up_to_date(
             connection,
             run.namespace,

@@ -1,7 +1,8 @@
 """One way to the database: engines, transactions, upserts, and errors said in our words."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ MAX_IN = 900
 SQLITE_BUSY_SECONDS = 30
 MYSQL_CONNECT_SECONDS = 5
 MYSQL_ANSWER_SECONDS = 60
+INSISTENCE_SECONDS = (0.5, 1, 2, 4, 8)
 MYSQL_TRANSIENT = frozenset(
     {1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1290, 1317, 1836, 1927}
     | {2002, 2003, 2006, 2013, 2055}
@@ -229,6 +231,23 @@ def _in_our_words(error: DBAPIError, engine: Engine) -> Exception:
     return PermanentError(
         f"The database {where} refused a statement (MySQL error {code}, {type(cause).__name__})."
     )
+
+
+def insist(do: Callable[[], T]) -> T:
+    """
+    What *do* returns; while the database is busy or away for some seconds, it is done again.
+
+    For what has to be on record outside of tasks, which Prefect repeats.
+
+    Raises:
+        TransientError: The database took longer.
+    """
+    for seconds in INSISTENCE_SECONDS:
+        try:
+            return do()
+        except TransientError:
+            time.sleep(seconds)
+    return do()
 
 
 def upsert(

@@ -25,6 +25,7 @@ from tasks.model.incidents import (
 from tasks.model.objects import digest
 from tasks.model.verdicts import Conclusion, Judged, Research, Verdict, conclude
 from tasks.store.engine import chunks, transaction, upsert
+from tasks.store.runs import check_in_charge
 from tasks.store.tables import incidents
 
 FINDINGS = TypeAdapter(tuple[Finding, ...])
@@ -223,10 +224,19 @@ def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
     return Alert(f"{change}-{evidence}", conclusion)
 
 
-def record_conclusions(engine: Engine, judged: Sequence[Judged], now: datetime) -> list[Conclusion]:
-    """The verdicts are on record, all or none; writing them twice is writing them once."""
+def record_conclusions(
+    engine: Engine, judged: Sequence[Judged], now: datetime, *, run_id: str | None = None
+) -> list[Conclusion]:
+    """
+    The verdicts are on record, all or none; writing them twice is writing them once.
+
+    Raises:
+        PermanentError: The run *run_id* is not in charge any more.
+    """
     ordered = sorted(judged, key=lambda j: j.suspect.incident_id)  # same order, no deadlocks
     with transaction(engine) as connection:
+        if run_id is not None:
+            check_in_charge(connection, run_id)
         return [_record_conclusion(connection, j, now) for j in ordered]
 
 

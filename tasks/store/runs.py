@@ -1,16 +1,26 @@
 """The record of each run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Connection, Engine, select, update
 
+from tasks.model.errors import PermanentError
 from tasks.model.runs import Run, RunSummary
 from tasks.store.engine import transaction, upsert
 from tasks.store.tables import runs
 
+KILLED = "It was killed; the next run took up what it left."
 
-def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> None:
-    """The run is on record as `running`; others in its namespace that still were, as `crashed`."""
+
+def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> list[str]:
+    """
+    The run is on record as `running`; others in its namespace that still were, as `crashed`.
+
+    Returns:
+        The flow runs of those that crashed.
+    """
     row = {
         "id": run.id,
         "flow_run_id": flow_run_id,
@@ -20,14 +30,46 @@ def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> None:
         "state": "running",
         "started_at": run.started_at,
     }
-    crashed = {"state": "crashed", "error": "It was killed; the next run took up what it left."}
+    crashed = {"state": "crashed", "error": KILLED}
+    others = (runs.c.namespace == run.namespace, runs.c.state == "running", runs.c.id != run.id)
     with transaction(engine) as connection:
-        connection.execute(
-            update(runs)
-            .where(runs.c.namespace == run.namespace, runs.c.state == "running")
-            .values(crashed)
-        )
+        dead = connection.scalars(select(runs.c.flow_run_id).where(*others)).all()
+        connection.execute(update(runs).where(*others).values(crashed))
         upsert(connection, runs, [row], keep=set())
+    return [flow_run_id for flow_run_id in dead if flow_run_id]
+
+
+def check_in_charge(connection: Connection, run_id: str) -> None:
+    """
+    No other run takes this one for dead until the transaction of *connection* ends.
+
+    A lock of a MySQL server is lost with its connection, and whoever has lost it is not told.
+
+    Raises:
+        PermanentError: One has, and does what is left.
+    """
+    mine = select(runs.c.state).where(runs.c.id == run_id)
+    if connection.scalar(mine.with_for_update(read=True)) != "running":
+        raise PermanentError(
+            "Another run took this one for dead, because its lock in the database was lost: that"
+            " one does what is left; see whether connections to the database are cut."
+        )
+
+
+@contextmanager
+def in_charge(engine: Engine, run_id: str) -> Iterator[None]:
+    """
+    No other run takes this one for dead as long as this lasts.
+
+    Raises:
+        PermanentError: One has, and does what is left.
+    """
+    with transaction(engine) as connection:
+        check_in_charge(connection, run_id)
+        if engine.dialect.name != "sqlite":
+            yield
+            return
+    yield  # a file's lock is not lost, and SQLite has one writer at a time
 
 
 def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:
@@ -59,8 +101,8 @@ def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:
         connection.execute(update(runs).where(runs.c.id == run_id).values(values))
 
 
-def fail_run(engine: Engine, run_id: str, error: str, now: datetime) -> None:
-    """The run is on record as failed, with one sentence that says why."""
-    values = {"state": "failed", "finished_at": now, "error": error}
+def fail_run(engine: Engine, run_id: str, error: str, now: datetime, state: str = "failed") -> None:
+    """The run is on record as failed or `stopped`, with one sentence that says why."""
+    values = {"state": state, "finished_at": now, "error": error}
     with transaction(engine) as connection:
         connection.execute(update(runs).where(runs.c.id == run_id).values(values))

@@ -15,7 +15,9 @@ from tasks.model.runs import Run
 from tasks.model.verdicts import Judged
 from tasks.settings import settings
 from tasks.store.deliveries import Outbox
+from tasks.store.engine import insist
 from tasks.store.incidents import prepare_alerts, record_conclusions
+from tasks.store.runs import in_charge
 from tasks.store.schema import open_database
 
 MAX_LOGGED = 10
@@ -41,22 +43,24 @@ def queue_alerts(run: Run, judged: Sequence[Judged], channel: str, *, is_on: boo
     """
     engine = open_database(settings().database_url.get_secret_value())
     outbox = Outbox(engine, run.namespace, channel)
-    alerts = prepare_alerts(engine, judged)
     state = DeliveryState.PENDING if is_on else DeliveryState.SKIPPED
     now = datetime.now(UTC)
-    outbox.add(alerts, state=state, run_id=run.id, now=now)
-    if not is_on:
-        return Due()
-    told = {alert.conclusion.incident.id for alert in alerts}
-    untold = {j.suspect.incident_id for j in judged} - told
-    withdrawn = outbox.withdraw(told, untold, now)
-    return replace(outbox.begin_attempt(now), withdrawn=withdrawn)
+    with in_charge(engine, run.id):
+        alerts = prepare_alerts(engine, judged)
+        outbox.add(alerts, state=state, run_id=run.id, now=now)
+        if not is_on:
+            return Due()
+        told = {alert.conclusion.incident.id for alert in alerts}
+        untold = {j.suspect.incident_id for j in judged} - told
+        withdrawn = outbox.withdraw(told, untold, now)
+        return replace(outbox.begin_attempt(now), withdrawn=withdrawn)
 
 
 def count_held_back(run: Run, channel: str) -> list[datetime]:
     """When the alerts are due that wait because people may have seen them; soonest first."""
     engine = open_database(settings().database_url.get_secret_value())
-    return Outbox(engine, run.namespace, channel).held_back(datetime.now(UTC))
+    outbox = Outbox(engine, run.namespace, channel)
+    return insist(lambda: outbox.held_back(datetime.now(UTC)))
 
 
 @task(
@@ -69,11 +73,16 @@ def count_held_back(run: Run, channel: str) -> list[datetime]:
     persist_result=False,
     tags=["database"],
 )
-def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:  # noqa: ARG001 -- the task run has its name
+def record_incidents(
+    run: Run,
+    name: str,  # noqa: ARG001 -- the task run has its name
+    judged: Sequence[Judged],
+) -> list[Status]:
     """
     The verdicts, the research and the statuses that follow from them are on record.
 
     Args:
+        run: Nothing is written when another one has taken its place.
         name: For people: the address of a single one, or which part of the run's they are.
         judged: Written in one transaction.
 
@@ -81,7 +90,8 @@ def record_incidents(name: str, judged: Sequence[Judged]) -> list[Status]:  # no
         TransientError: Nothing was written; the incidents still wait for the analyst.
     """
     engine = open_database(settings().database_url.get_secret_value())
-    recorded = [c.incident for c in record_conclusions(engine, judged, datetime.now(UTC))]
+    concluded = record_conclusions(engine, judged, datetime.now(UTC), run_id=run.id)
+    recorded = [conclusion.incident for conclusion in concluded]
     for incident in recorded[:MAX_LOGGED]:
         get_run_logger().info(
             "recorded incident %s: %s, %s, %s",

@@ -412,7 +412,11 @@ def _handler_for(server: BedrockServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             started_at = time.monotonic()
-            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            expected = int(self.headers.get("Content-Length", 0))
+            raw = self.rfile.read(expected)
+            if len(raw) < expected:  # the client died
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
                 body = json.loads(raw)

@@ -42,6 +42,9 @@ class MemoryLedger:
     def file_streams(self, source: str) -> Sequence[FileStream]:
         return list(self.streams.values())
 
+    def file_sources(self) -> Sequence[str]:
+        return []
+
     def record_seen(self, streams: Sequence[FileStream]) -> None:
         for stream in streams:
             if self.streams[stream.stream_id].offset == stream.offset:

@@ -3,6 +3,8 @@ Log files below a directory, on a local or a mounted file system.
 
 Files and directories whose names begin with a dot are not listed: editors and rsync keep
 unfinished copies there. Symlinks to files inside the source are followed, others are not.
+
+Directories may be inside each other: what was read through one of them is known to the others.
 """
 
 import io
@@ -11,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from tasks.collect.pattern import Pattern
 from tasks.collect.rotation import FoundFile, match_files
 from tasks.collect.source import Ledger, recall
 from tasks.model.errors import ConfigurationError, ObjectError
-from tasks.model.objects import LogObject, Plan, SkippedObject
+from tasks.model.objects import FileStream, LogObject, Plan, SkippedObject
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -36,8 +38,7 @@ class Directory:
 
     def __init__(self, location: str, pattern: Pattern) -> None:
         """*location* is a path or a `file://` URI."""
-        is_uri = location.startswith("file://")
-        path = url2pathname(urlsplit(location).path) if is_uri else location
+        path = _path_of_uri(location) if location.startswith("file://") else location
         self._root = os.path.realpath(Path(path).expanduser())
         self._pattern = pattern
         self.uri = Path(self._root).as_uri()
@@ -50,7 +51,8 @@ class Directory:
             ConfigurationError: There is no such directory, or it cannot be listed.
         """
         listing = _list(self._root, self._pattern)
-        streams = ledger.file_streams(self.uri)
+        known = self._known_streams(ledger)
+        streams = [stream for stream, _ in known.values()]
         matched = match_files(self.uri, listing.files, streams, _open_found)
         remembered = recall(ledger, self.uri, matched.to_read)
         skipped = (*listing.skipped, *matched.skipped)
@@ -61,8 +63,18 @@ class Directory:
             to_read=remembered.to_read,
             skipped=tuple(sorted(skipped, key=lambda s: s.object_key)),
             quarantined=remembered.quarantined,
-            seen=matched.seen,
+            seen=tuple(_rebase(s, self._root, known[s.stream_id][1]) for s in matched.seen),
         )
+
+    def _known_streams(self, ledger: Ledger) -> dict[str, tuple[FileStream, str]]:
+        """As seen from here, with the directory that each was last read from."""
+        known = {s.stream_id: (s, self._root) for s in ledger.file_streams(self.uri)}
+        for uri in ledger.file_sources():
+            root = _path_of_uri(uri)
+            if _is_inside(root, self._root) or _is_inside(self._root, root):
+                for stream in ledger.file_streams(uri):
+                    known[stream.stream_id] = (_rebase(stream, root, self._root), root)
+        return known
 
     def open(self, log_object: LogObject) -> AbstractContextManager[BinaryIO]:
         """What the file held when it was planned; what was appended since is not part of it."""
@@ -96,6 +108,18 @@ def object_key_of(path: str) -> str:
 def path_of(object_key: str) -> str:
     """The relative path that *object_key* stands for."""
     return _ESCAPED.sub(lambda m: os.fsdecode(bytes.fromhex(m[1])) if m[1] else "\\", object_key)
+
+
+def _path_of_uri(uri: str) -> str:
+    return url2pathname(urlsplit(uri).path)
+
+
+def _rebase(stream: FileStream, root: str, new_root: str) -> FileStream:
+    """The stream with the key that its file has when *new_root* is read instead of *root*."""
+    if root == new_root:
+        return stream
+    path = os.path.join(root, path_of(stream.object_key))  # noqa: PTH118 -- as above
+    return replace(stream, object_key=object_key_of(os.path.relpath(path, new_root)))
 
 
 @dataclass(slots=True)

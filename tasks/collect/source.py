@@ -26,7 +26,10 @@ class Ledger(Protocol):
         """Return what is on record of these versions; unknown ones are absent."""
 
     def file_streams(self, source: str) -> Sequence[FileStream]:
-        """Return all streams that were ever read from a directory."""
+        """Return all streams that were last read from a directory."""
+
+    def file_sources(self) -> Sequence[str]:
+        """Return all directories that anything was ever read from."""
 
 
 class Source(Protocol):

@@ -28,7 +28,7 @@ from tasks.model.objects import (
     digest,
 )
 from tasks.store.engine import chunks, transaction, upsert
-from tasks.store.tables import file_streams, log_objects, tally_segments
+from tasks.store.tables import file_sources, file_streams, log_objects, tally_segments
 
 MAX_ATTEMPTS = 5
 """Runs that may fail on one object version before it is set aside."""
@@ -90,6 +90,12 @@ class Ledger:
         )
         with transaction(self._engine) as connection:
             return [_stream(row) for row in connection.execute(select(file_streams).where(mine))]
+
+    def file_sources(self) -> Sequence[str]:
+        """Return all directories that anything was ever read from."""
+        mine = select(file_sources.c.source).where(file_sources.c.namespace == self._namespace)
+        with transaction(self._engine) as connection:
+            return connection.scalars(mine.order_by(file_sources.c.source)).all()
 
     def record_seen(self, streams: Sequence[FileStream]) -> None:
         """Streams without news are found at their new place by the next listing."""
@@ -344,6 +350,12 @@ class Ledger:
             )
             rows.append(self._stream_row(source, replace(result.stream, unfinished_id=last)))
         upsert(connection, file_streams, rows, keep=set())
+        sources = sorted({r.log_object.source for r in results if r.stream is not None})
+        places = [
+            {"namespace": self._namespace, "source_sha256": digest(source), "source": source}
+            for source in sources
+        ]
+        upsert(connection, file_sources, places, keep=set(file_sources.c.keys()))
 
     def _stream_row(self, source: str, stream: FileStream) -> dict[str, Any]:
         return {

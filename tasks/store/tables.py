@@ -163,6 +163,16 @@ file_streams = Table(
 )
 """How far each growing file is read, wherever rotation has moved it."""
 
+file_sources = Table(
+    "file_sources",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("source_sha256", Digest, primary_key=True),
+    Column("source", Text, nullable=False),
+    **MYSQL,
+)
+"""The directories that the streams were last read from."""
+
 tally_segments = Table(
     "tally_segments",
     metadata,

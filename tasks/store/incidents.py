@@ -138,6 +138,20 @@ def close_incident(
     )
 
 
+def load_findings(
+    connection: Connection, incident_ids: Sequence[str]
+) -> dict[str, tuple[Finding, ...]]:
+    """What is on record that rules found, by incident; nothing where it cannot be read."""
+    found: dict[str, tuple[Finding, ...]] = {}
+    for chunk in chunks(incident_ids):
+        columns = (incidents.c.id, incidents.c.findings)
+        for row in connection.execute(select(*columns).where(incidents.c.id.in_(chunk))):
+            found[row.id] = ()
+            with suppress(ValidationError):
+                found[row.id] = FINDINGS.validate_python(row.findings)
+    return found
+
+
 def _status(connection: Connection, incident_id: str) -> Status:
     return Status(
         connection.scalars(select(incidents.c.status).where(incidents.c.id == incident_id)).one()

@@ -35,11 +35,10 @@ from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
 from tasks.model.incidents import Incident
 from tasks.store.counted_hours import load_counted, replace_counted
-from tasks.store.engine import Transaction, chunks
+from tasks.store.engine import Transaction
 from tasks.store.incidents import close_incident, load_findings, stored_incidents, write_evidence
 from tasks.store.suspects import known_suspects, load_hours, replace_hours, suspected_hours
 from tasks.store.tallies import (
-    LOAD_BYTES,
     StoredSegment,
     load_overlapping,
     load_pending,
@@ -254,34 +253,20 @@ class _Evaluation:
             for finding in hour.findings:
                 self.shadow[finding.rule_id].add(hour.source_ip)
 
-    def _update_incidents(self, affected: Mapping[str, Sequence[Span]]) -> None:
-        for some in chunks(sorted(affected), TOGETHER):
-            spans = (merge_spans(affected[source_ip]) for source_ip in some)
-            # each of the spans of one IP sees what became of its incidents in the one before
-            for turn in zip_longest(*spans):
-                now = zip(some, turn, strict=True)
-                self._update_some({source_ip: span for source_ip, span in now if span})
-
-    def _update_some(self, affected: Mapping[str, Span]) -> None:
-        connection, namespace, now = self._connection, self._namespace, self._now
-        existing = stored_incidents(connection, namespace, list(affected))
-        wanted: list[Incident] = []
-        merged: list[tuple[str, str]] = []
-        withdrawn: list[str] = []
-        for source_ip, span in affected.items():
-            known = existing[source_ip]
-            within = reach(span, known, self._rules)
-            payloads = load_hours(connection, namespace, source_ip, within)
-            chains = chain(map(SuspectHour.from_json, payloads), self._rules, namespace)
-            outcome = reconcile(chains, known, self._rules, within)
-            wanted += self._without_allowed(outcome.upserts, {i.id for i in known})
-            merged += outcome.merged
-            withdrawn += outcome.withdrawn
-        write_evidence(connection, wanted, self._run_id, now)
-        for closed, into in merged:
-            close_incident(connection, closed, "merged into an earlier incident", now, into)
-        for closed in self._found_by_these_rules(withdrawn):
-            close_incident(connection, closed, "its evidence was replaced", now)
+    def _update_incidents(self, source_ip: str, affected: Span) -> None:
+        connection, namespace = self._connection, self._namespace
+        existing = stored_incidents(connection, namespace, source_ip)
+        within = reach(affected, existing, self._rules)
+        payloads = load_hours(connection, namespace, source_ip, within)
+        chains = chain(map(SuspectHour.from_json, payloads), self._rules, namespace)
+        outcome = reconcile(chains, existing, self._rules, within)
+        known = {incident.id for incident in existing}
+        wanted = self._without_allowed(outcome.upserts, known)
+        write_evidence(connection, wanted, self._run_id, self._now)
+        for closed, into in outcome.merged:
+            close_incident(connection, closed, "merged into an earlier incident", self._now, into)
+        for closed in self._found_by_these_rules(outcome.withdrawn):
+            close_incident(connection, closed, "its evidence was replaced", self._now)
 
     def _found_by_these_rules(self, withdrawn: Sequence[str]) -> list[str]:
         """

@@ -86,4 +86,7 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality bench-detect lock
+bench-evaluate: .venv/.installed-tests ## how fast counts are merged and judged; ROWS=10000000
+	@$(BIN)/python -m tests.benchmarks.evaluation --rows $(or $(ROWS),10000000)
+
+.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality bench-detect bench-evaluate lock

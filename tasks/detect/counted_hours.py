@@ -100,9 +100,19 @@ class CountedHours:
         """The same with *new* for everything that is touched."""
         return self.united([self.only(touched.hours, is_kept=False), new])
 
-    def of_hour(self, hour: int) -> Self:
-        """What is said of one hour."""
-        return type(self)(*(t.filter(pl.col("hour") == hour) for t in self.tables))
+    def by_hour(self) -> dict[int, Self]:
+        """What is said of each hour of which anything is said."""
+        tables = [t.partition_by("hour", as_dict=True) for t in self.tables]
+        hours = {hour for parts in tables for (hour,) in parts}
+        return {
+            hour: type(self)(
+                *(
+                    parts.get((hour,), table.clear())
+                    for parts, table in zip(tables, self.tables, strict=True)
+                )
+            )
+            for hour in hours
+        }
 
     @classmethod
     def united(cls, pieces: Iterable[Self]) -> Self:
@@ -148,8 +158,9 @@ def count_hours(rules: RuleSet, loaded: Loaded, touched: Touched) -> CountedHour
     counters = {rule.counter for rule in slow.rules}
     kept = {c: _keep_counters(c, counters) for c in _combinations(loaded.counts)}
     relevant = [c for c, text in kept.items() if _is_counted(text)]
-    counts = loaded.counts.with_columns(hour).join(pairs, on=_PAIR, how="semi")
-    pairs = counts.filter(pl.col("counters").is_in(relevant)).select(_PAIR).unique()
+    counts = loaded.counts.with_columns(hour)
+    there = counts.filter(pl.col("counters").is_in(relevant)).select(_PAIR).unique()
+    pairs = there.join(pairs, on=_PAIR, how="semi")
     counts = counts.join(pairs, on=_PAIR, how="semi").with_columns(_renamed("counters", kept))
     values = loaded.values.with_columns(hour, pl.col("counter").cast(pl.String))
     values = values.filter(pl.col("counter").is_in(list(counters))).join(

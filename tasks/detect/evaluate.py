@@ -28,7 +28,7 @@ place of "minute", and of an hour is said that which all events in it say; see c
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import polars as pl
@@ -53,6 +53,7 @@ ADDRESSES: Final = 8
 """Of an IPv6 network in an hour."""
 
 _BUFFER_ROWS: Final = 2_000_000
+_COMMON_ROWS: Final = 100_000
 _PLACE: Final = ["source_ip", "minute"]
 _PAIR: Final = ["source_ip", "hour"]
 _HOUR: Final = (pl.col("minute") // HOUR).alias("hour")
@@ -83,6 +84,22 @@ class Loaded:
     counts: pl.DataFrame
     values: pl.DataFrame
     samples: pl.DataFrame
+
+    def without_common(self, rules: RuleSet) -> tuple[Self, set[str | None]]:
+        """
+        The same without what only common counters count, and those counters.
+
+        Most rows are ordinary traffic, which few rules count: the others need not look at it.
+        """
+        rows = self.counts["counters"].value_counts()
+        of = dict(zip(rows["counters"].cast(pl.String), rows["count"], strict=True))
+        mine = {r.counter: [c for c in of if r.counter in c.split(" ")] for r in rules.rules}
+        common: set[str | None] = {
+            c for c, them in mine.items() if sum(of[one] for one in them) > _COMMON_ROWS
+        }
+        seen = {one for counter, them in mine.items() if counter not in common for one in them}
+        counts = self.counts.filter(pl.col("counters").is_in(list(seen)))
+        return replace(self, counts=counts), common
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,8 +221,11 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
 
 def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]:
     """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
+    rare, common = loaded.without_common(rules)
     found = [
-        match(number, rule, loaded) for number, rule in enumerate(rules.rules) if not rule.is_slow
+        match(number, rule, loaded if common & {rule.counter, rule.after} else rare)
+        for number, rule in enumerate(rules.rules)
+        if not rule.is_slow
     ]
     minutes = pl.concat([m.minutes for m in found]) if found else pl.DataFrame()
     if minutes.is_empty():

@@ -1,9 +1,10 @@
 """Evaluation: what is on record of a namespace is brought to what all its counts say."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Final
 
 import polars as pl
@@ -35,10 +36,11 @@ from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
 from tasks.model.incidents import Incident
 from tasks.store.counted_hours import load_counted, replace_counted
-from tasks.store.engine import Transaction
+from tasks.store.engine import Transaction, chunks
 from tasks.store.incidents import close_incident, load_findings, stored_incidents, write_evidence
 from tasks.store.suspects import known_suspects, load_hours, replace_hours, suspected_hours
 from tasks.store.tallies import (
+    LOAD_BYTES,
     StoredSegment,
     load_overlapping,
     load_pending,
@@ -46,6 +48,8 @@ from tasks.store.tallies import (
     pending,
 )
 
+TOGETHER: Final = 200
+"""Source IPs whose incidents are written together."""
 MAX_NAMED: Final = 5
 """Of the source IPs that a shadow rule would have found."""
 
@@ -147,9 +151,7 @@ class _Evaluation:
         for piece in touched.slices() if self._has_slow_rules else ():
             for source_ip, spans in self._update_slow_hours(piece).items():
                 affected[source_ip] += spans
-        for source_ip in sorted(affected):
-            for span in merge_spans(affected[source_ip]):
-                self._update_incidents(source_ip, span)
+        self._update_incidents(affected)
 
     def _touched(self, segments: Iterator[StoredSegment]) -> tuple[Touched, list[Touched]]:
         """By any line, and by a line that each grouping counts."""
@@ -225,10 +227,12 @@ class _Evaluation:
     def _count_hours(self, loaded: Loaded, touched: Touched) -> None:
         found = count_hours(self._counted, loaded, touched)
         payloads = {}
-        for hour in touched.hours["hour"].unique().to_list():
+        new = found.by_hour()
+        for (hour,), here in touched.hours.partition_by("hour", as_dict=True).items():
             parts = load_counted(self._connection, self._namespace, (hour, hour + 1))
             before = CountedHours.from_payloads(part for _, part in parts)
-            payloads[hour] = before.replaced(touched, found.of_hour(hour)).to_payloads()
+            after = before.replaced(Touched(here), new.get(hour, CountedHours.united([])))
+            payloads[hour] = after.to_payloads()
         replace_counted(self._connection, self._namespace, payloads)
 
     def _update_slow_hours(self, touched: Touched) -> dict[str, list[Span]]:
@@ -236,7 +240,8 @@ class _Evaluation:
         needed = needed_hours(touched, self._counted)
         mine = touched.hours.select("source_ip").unique()
         parts = (part for span in needed for _, part in load_counted(connection, namespace, span))
-        counted = CountedHours.united(CountedHours.from_payloads([p]).only(mine) for p in parts)
+        pieces = map(CountedHours.from_payloads, _some_at_a_time(parts))
+        counted = CountedHours.united(piece.only(mine) for piece in pieces)
         self._note_shadow(evaluate_hours(self._shadow_rules, counted, touched))
         hours = evaluate_hours(self._rules, counted, touched)
         around = (needed[0][0], needed[-1][1])
@@ -253,20 +258,34 @@ class _Evaluation:
             for finding in hour.findings:
                 self.shadow[finding.rule_id].add(hour.source_ip)
 
-    def _update_incidents(self, source_ip: str, affected: Span) -> None:
-        connection, namespace = self._connection, self._namespace
-        existing = stored_incidents(connection, namespace, source_ip)
-        within = reach(affected, existing, self._rules)
-        payloads = load_hours(connection, namespace, source_ip, within)
-        chains = chain(map(SuspectHour.from_json, payloads), self._rules, namespace)
-        outcome = reconcile(chains, existing, self._rules, within)
-        known = {incident.id for incident in existing}
-        wanted = self._without_allowed(outcome.upserts, known)
-        write_evidence(connection, wanted, self._run_id, self._now)
-        for closed, into in outcome.merged:
-            close_incident(connection, closed, "merged into an earlier incident", self._now, into)
-        for closed in self._found_by_these_rules(outcome.withdrawn):
-            close_incident(connection, closed, "its evidence was replaced", self._now)
+    def _update_incidents(self, affected: Mapping[str, Sequence[Span]]) -> None:
+        for some in chunks(sorted(affected), TOGETHER):
+            spans = (merge_spans(affected[source_ip]) for source_ip in some)
+            # each of the spans of one IP sees what became of its incidents in the one before
+            for turn in zip_longest(*spans):
+                now = zip(some, turn, strict=True)
+                self._update_some({source_ip: span for source_ip, span in now if span})
+
+    def _update_some(self, affected: Mapping[str, Span]) -> None:
+        connection, namespace, now = self._connection, self._namespace, self._now
+        existing = stored_incidents(connection, namespace, list(affected))
+        wanted: list[Incident] = []
+        merged: list[tuple[str, str]] = []
+        withdrawn: list[str] = []
+        for source_ip, span in affected.items():
+            known = existing[source_ip]
+            within = reach(span, known, self._rules)
+            payloads = load_hours(connection, namespace, source_ip, within)
+            chains = chain(map(SuspectHour.from_json, payloads), self._rules, namespace)
+            outcome = reconcile(chains, known, self._rules, within)
+            wanted += self._without_allowed(outcome.upserts, {i.id for i in known})
+            merged += outcome.merged
+            withdrawn += outcome.withdrawn
+        write_evidence(connection, wanted, self._run_id, now)
+        for closed, into in merged:
+            close_incident(connection, closed, "merged into an earlier incident", now, into)
+        for closed in self._found_by_these_rules(withdrawn):
+            close_incident(connection, closed, "its evidence was replaced", now)
 
     def _found_by_these_rules(self, withdrawn: Sequence[str]) -> list[str]:
         """
@@ -291,6 +310,17 @@ class _Evaluation:
 
     def _is_allowed(self, incident: Incident) -> bool:
         return self._allowlist.reason(incident.source_ip, incident.last_seen) is not None
+
+
+def _some_at_a_time(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Each join with what is touched costs as much as that is large, so there are few joins."""
+    waiting: list[bytes] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= LOAD_BYTES:
+            yield waiting
+            waiting = []
+    yield waiting
 
 
 def _shadow(rules: RuleSet) -> RuleSet:

@@ -25,18 +25,21 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
 
     The addresses themselves are in the additional column `address` of the counts.
     """
-    addresses = [ip for ip in tally.counts["source_ip"].unique() if ":" in ip]
-    if not addresses or ipv6_prefix == IPV6_BITS:
+    is_ipv6 = pl.col("source_ip").str.contains(":", literal=True)
+    addresses = tally.counts.filter(is_ipv6)["source_ip"].unique()
+    if addresses.is_empty() or ipv6_prefix == IPV6_BITS:
         return tally
     names = pl.DataFrame(
         {"address": addresses, "network": [_network(ip, ipv6_prefix) for ip in addresses]}
     )
-    counts, values, samples = (
-        table.join(names, left_on="source_ip", right_on="address", how="left", coalesce=False)
-        .with_columns(pl.coalesce("network", "source_ip").alias("source_ip"))
-        .drop("network")
-        for table in (tally.counts, tally.values, tally.samples)
-    )
+
+    def rolled(table: pl.DataFrame) -> pl.DataFrame:
+        found = table.filter(is_ipv6).join(names, left_on="source_ip", right_on="address")
+        others = table.filter(~is_ipv6).with_columns(address=pl.lit(None, pl.String))
+        networks = found.with_columns(address="source_ip", source_ip="network")
+        return pl.concat([others, networks.select(others.columns)])
+
+    counts, values, samples = map(rolled, (tally.counts, tally.values, tally.samples))
     return replace(
         tally, counts=counts, values=values.drop("address"), samples=samples.drop("address")
     )

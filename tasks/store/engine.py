@@ -9,7 +9,7 @@ from pathlib import Path
 from ssl import SSLEOFError, SSLError, SSLZeroReturnError
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, make_url
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -263,25 +263,25 @@ def upsert(
     if not rows:
         return
     keys = [c.name for c in table.primary_key]
-    changing = [c for c in rows[0] if c not in keep and c not in keys]
+    changing = tuple(c for c in rows[0] if c not in keep and c not in keys)
     ordered = sorted(rows, key=lambda row: [row[k] for k in keys])  # same order, no deadlocks
-    if connection.dialect.name in {"mysql", "mariadb"}:
+    connection.execute(_upsert_statement(connection.dialect.name, table, changing), ordered)
+
+
+@cache
+def _upsert_statement(dialect: str, table: Table, changing: tuple[str, ...]) -> Executable:
+    keys = [c.name for c in table.primary_key]
+    if dialect in {"mysql", "mariadb"}:
         into = mysql.insert(table)
         changes = {c: into.inserted[c] for c in changing} or {keys[0]: table.c[keys[0]]}
-        connection.execute(into.on_duplicate_key_update(changes), ordered)
-        return
+        return into.on_duplicate_key_update(changes)
     insert = sqlite.insert(table)
-    if changing:
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=keys, set_={c: insert.excluded[c] for c in changing}
-            ),
-            ordered,
-        )
-    else:
-        connection.execute(insert.on_conflict_do_nothing(index_elements=keys), ordered)
+    if not changing:
+        return insert.on_conflict_do_nothing(index_elements=keys)
+    changes = {c: insert.excluded[c] for c in changing}
+    return insert.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut *values* so that each part fits into one IN (...)."""
-    return (values[i : i + MAX_IN] for i in range(0, len(values), MAX_IN))
+def chunks(values: Sequence[T], size: int = MAX_IN) -> Iterator[Sequence[T]]:
+    """Cut *values* so that each part fits into one IN (...), or has at most *size*."""
+    return (values[i : i + size] for i in range(0, len(values), size))

@@ -1,6 +1,6 @@
 """Incidents: what the rules say of them, what the analyst concluded, and what is still to do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -39,25 +39,32 @@ RESEARCH = TypeAdapter(Research)
 
 
 def stored_incidents(
-    connection: Connection, namespace: str, source_ip: str
-) -> list[StoredIncident]:
-    """All incidents of one IP, closed ones included."""
-    rows = connection.execute(
-        select(
-            incidents.c.id,
-            incidents.c.source_ip,
-            incidents.c.status,
-            incidents.c.first_seen,
-            incidents.c.last_seen,
-        ).where(incidents.c.namespace == namespace, incidents.c.source_ip == source_ip)
+    connection: Connection, namespace: str, source_ips: Sequence[str]
+) -> dict[str, list[StoredIncident]]:
+    """All incidents of each of these IPs, closed ones included."""
+    found: dict[str, list[StoredIncident]] = {source_ip: [] for source_ip in source_ips}
+    columns = (
+        incidents.c.id,
+        incidents.c.source_ip,
+        incidents.c.status,
+        incidents.c.first_seen,
+        incidents.c.last_seen,
     )
-    return [
-        StoredIncident(r.id, r.source_ip, Status(r.status), r.first_seen, r.last_seen) for r in rows
-    ]
+    for chunk in chunks(source_ips):
+        theirs = select(*columns).where(
+            incidents.c.namespace == namespace, incidents.c.source_ip.in_(chunk)
+        )
+        for row in connection.execute(theirs):
+            found[row.source_ip].append(
+                StoredIncident(
+                    row.id, row.source_ip, Status(row.status), row.first_seen, row.last_seen
+                )
+            )
+    return found
 
 
 def write_evidence(
-    connection: Connection, found: Iterable[Incident], run_id: str, now: datetime
+    connection: Connection, found: Sequence[Incident], run_id: str, now: datetime
 ) -> None:
     """
     What the rules say is on record; verdicts stay.
@@ -65,39 +72,48 @@ def write_evidence(
     An incident that is new, or is of another kind than the one that was judged, waits for the
     analyst afterwards.
     """
-    for incident in found:
-        judged = connection.execute(
-            select(incidents.c.judged_kind, incidents.c.verdict, incidents.c.needs_judgement)
-            .where(incidents.c.id == incident.id)
-            .with_for_update()
-        ).one_or_none()
-        waits = True
-        severity = incident.severity
-        before = _judged_before(judged)
-        if judged is not None and before is not None:
-            kind, worst = before
-            waits = judged.needs_judgement or kind.is_exceeded_by(incident.kind)
-            severity = max(severity, worst, key=lambda s: s.rank)
-        row = {
-            "id": incident.id,
-            "namespace": incident.namespace,
-            "source_ip": incident.source_ip,
-            "family": incident.family.value,
-            "severity": severity.value,
-            "status": Status.SUSPECTED.value,
-            "first_seen": incident.first_seen,
-            "last_seen": incident.last_seen,
-            "request_count": incident.activity.request_count,
-            "activity": ACTIVITY.dump_python(incident.activity, mode="json"),
-            "findings": FINDINGS.dump_python(incident.findings, mode="json"),
-            "evidence": EVIDENCE.dump_python(incident.evidence, mode="json"),
-            "techniques": list(incident.techniques),
-            "needs_judgement": waits,
-            "run_id": run_id,
-            "created_at": now,
-            "updated_at": now,
-        }
-        upsert(connection, incidents, [row], keep={"status", "run_id", "created_at"})
+    for chunk in chunks(found):
+        columns = (
+            incidents.c.id,
+            incidents.c.judged_kind,
+            incidents.c.verdict,
+            incidents.c.needs_judgement,
+        )
+        known = select(*columns).where(incidents.c.id.in_([i.id for i in chunk]))
+        judged = {row.id: row for row in connection.execute(known.with_for_update())}
+        rows = [_evidence_row(i, judged.get(i.id), run_id, now) for i in chunk]
+        upsert(connection, incidents, rows, keep={"status", "run_id", "created_at"})
+
+
+def _evidence_row(
+    incident: Incident, judged: Row[Any] | None, run_id: str, now: datetime
+) -> dict[str, Any]:
+    waits = True
+    severity = incident.severity
+    before = _judged_before(judged)
+    if judged is not None and before is not None:
+        kind, worst = before
+        waits = judged.needs_judgement or kind.is_exceeded_by(incident.kind)
+        severity = max(severity, worst, key=lambda s: s.rank)
+    return {
+        "id": incident.id,
+        "namespace": incident.namespace,
+        "source_ip": incident.source_ip,
+        "family": incident.family.value,
+        "severity": severity.value,
+        "status": Status.SUSPECTED.value,
+        "first_seen": incident.first_seen,
+        "last_seen": incident.last_seen,
+        "request_count": incident.activity.request_count,
+        "activity": ACTIVITY.dump_python(incident.activity, mode="json"),
+        "findings": FINDINGS.dump_python(incident.findings, mode="json"),
+        "evidence": EVIDENCE.dump_python(incident.evidence, mode="json"),
+        "techniques": list(incident.techniques),
+        "needs_judgement": waits,
+        "run_id": run_id,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def _judged_before(row: Row[Any] | None) -> tuple[EvidenceKind, Severity] | None:

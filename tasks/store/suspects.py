@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Table, bindparam, delete, select
 
 from tasks.store.engine import upsert
 from tasks.store.tables import slow_suspect_hours, suspect_hours
@@ -69,10 +69,24 @@ def replace_hours(
 def load_hours(connection: Connection, namespace: str, source_ip: str, hours: Span) -> list[Any]:
     """The payloads of one IP in these hours, of rules of both kinds."""
     found: list[Any] = []
-    for table in (suspect_hours, slow_suspect_hours):
-        mine = select(table.c.payload).where(*_within(table, namespace, source_ip, hours))
-        found += connection.scalars(mine.order_by(table.c.hour))
+    asked = {"namespace": namespace, "source_ip": source_ip, "start": hours[0], "end": hours[1]}
+    for statement in _PAYLOADS:
+        found += connection.scalars(statement, asked)
     return found
+
+
+# asked once per suspect: building them costs as much as asking
+_PAYLOADS = [
+    select(table.c.payload)
+    .where(
+        table.c.namespace == bindparam("namespace"),
+        table.c.source_ip == bindparam("source_ip"),
+        table.c.hour >= bindparam("start"),
+        table.c.hour < bindparam("end"),
+    )
+    .order_by(table.c.hour)
+    for table in (suspect_hours, slow_suspect_hours)
+]
 
 
 def _table(is_slow: bool) -> Table:

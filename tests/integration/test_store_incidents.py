@@ -242,7 +242,7 @@ def test_a_closed_incident_stays_closed(engine):
     row = row_of(engine)
     assert (row.status, row.merged_into, row.closed_reason) == ("closed", "another", "merged")
     with transaction(engine) as connection:
-        (stored,) = stored_incidents(connection, "live", INCIDENT.source_ip)
+        (stored,) = stored_incidents(connection, "live", [INCIDENT.source_ip])[INCIDENT.source_ip]
     assert stored.status is Status.CLOSED
 
 

@@ -77,8 +77,9 @@ class Record:
 
     def _counted_near(self, touched: Touched) -> CountedHours:
         """As a database gives it back: by hours, and no more of them than are asked for."""
+        hours = self.counted.by_hour()
         near = [
-            self.counted.of_hour(h) for a, b in needed_hours(touched, RULES) for h in range(a, b)
+            hours[h] for a, b in needed_hours(touched, RULES) for h in range(a, b) if h in hours
         ]
         return CountedHours.from_payloads(p for c in near for p in c.to_payloads())
 

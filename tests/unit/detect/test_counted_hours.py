@@ -116,7 +116,7 @@ def test_payloads_give_back_what_was_counted():
     ]
     counted, _ = counted_hours(lines)
     hours = sorted(set(counted.counts["hour"]))
-    parts = [p for h in hours for p in counted.of_hour(h).to_payloads()]
+    parts = [p for h in hours for p in counted.by_hour()[h].to_payloads()]
     again = CountedHours.from_payloads(reversed(parts))
 
     assert sorted(again.to_payloads()) == sorted(counted.to_payloads())

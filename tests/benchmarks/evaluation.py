@@ -1,0 +1,139 @@
+"""
+How fast counts are merged and held against the rules: `make bench-evaluate`.
+
+The tally of one generated log is stored many times, each copy with clients of its own, until there
+are as many rows as asked for. What is measured is evaluate_rules without Prefect: everything that
+a run reads, decides and writes after counting, on a SQLite database, pinned to one core.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import process_time
+from typing import Final
+
+MIB: Final = 1024**2
+NOW: Final = datetime(2026, 2, 24, tzinfo=UTC)
+
+
+def store(url: str, number: int, tally) -> None:
+    """One more segment, of one object that waits for its evaluation."""
+    from sqlalchemy import insert
+
+    from tasks.model.objects import digest
+    from tasks.store.engine import transaction
+    from tasks.store.schema import open_database
+    from tasks.store.tables import log_objects, tally_segments
+
+    name = digest("benchmark", number)
+    ledger_row = {
+        "id": name, "namespace": "live", "source": "benchmark", "object_key": f"{number}.log",
+        "key_sha256": name, "version": "1", "size": 1, "state": "done", "attempts": 1,
+        "run_id": "benchmark", "recorded_at": NOW, "segment_id": name, "extent": 0,
+        "needs_evaluation": True,
+    }  # fmt: skip
+    minutes = {"first_minute": tally.first_minute, "last_minute": tally.last_minute}
+    parts = [
+        {"namespace": "live", "segment_id": name, "part": n, "payload": payload,
+         "recorded_at": NOW, **minutes}
+        for n, payload in enumerate(tally.to_payloads())
+    ]  # fmt: skip
+    with transaction(open_database(url)) as connection:
+        connection.execute(insert(log_objects), [ledger_row])
+        connection.execute(insert(tally_segments), parts)
+
+
+def renamed(tally, number: int):
+    """The same by other clients."""
+    import polars as pl
+
+    first = pl.col("source_ip").str.extract(r"^(\d+)[.]").cast(pl.Int64)
+    other = ((first + number) % 223 + 1).cast(pl.String) + "."
+    ip = (
+        pl.when(first.is_null())
+        .then(pl.col("source_ip").str.replace("db8:", f"db8:{number:x}:", literal=True))
+        .otherwise(pl.col("source_ip").str.replace(r"^\d+[.]", other))
+    )
+    tables = (tally.counts, tally.values, tally.samples)
+    counts, values, samples = (table.with_columns(ip.alias("source_ip")) for table in tables)
+    return replace(tally, counts=counts, values=values, samples=samples)
+
+
+def run_evaluation(url: str) -> None:
+    """What is new is evaluated, as a process of its own."""
+    from tasks.detect.allowlist import Allowlist
+    from tasks.detect.evaluation import bring_up_to_date
+    from tasks.detect.rules import load_rules
+    from tasks.detect.subjects import open_groupings
+    from tasks.store.engine import transaction
+    from tasks.store.schema import open_database
+
+    rules, engine = load_rules(), open_database(url)
+    started = process_time()
+    with transaction(engine) as connection:
+        evaluated = bring_up_to_date(
+            connection,
+            "live",
+            rules,
+            Allowlist(),
+            groupings=open_groupings(rules, None),
+            run_id="benchmark",
+            now=NOW,
+        )
+    print(json.dumps({
+        "cpu_seconds": process_time() - started,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "segments": evaluated.segments,
+    }))  # fmt: skip
+
+
+def measure(url: str) -> dict:
+    """What one evaluation took."""
+    command = [sys.executable, "-m", "tests.benchmarks.evaluation", "--evaluate", url]
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
+    done = subprocess.run(
+        ["taskset", "-c", "0", *command], env=environment, check=True, stdout=subprocess.PIPE
+    )
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Print CPU seconds and memory for all rows, and for a little that is new beside them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--evaluate", metavar="URL", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.evaluate:
+        run_evaluation(arguments.evaluate)
+        return
+    from tests.benchmarks.access_log import access_log
+    from tests.benchmarks.detect import count_file
+
+    with tempfile.TemporaryDirectory() as directory:
+        log = access_log(Path(directory), 64 * MIB, ips=20_000)
+        tally = count_file(str(log))
+        url = f"sqlite:///{directory}/benchmark.db"
+        rows = clients = number = 0
+        while rows < arguments.rows:
+            store(url, number, copy := renamed(tally, number))
+            rows += copy.counts.height
+            clients += copy.counts["source_ip"].n_unique()
+            number += 1
+        whole = measure(url)
+        store(url, number, renamed(tally, number))
+        little = measure(url)
+    print(f"{rows:,} rows of about {clients:,} clients in {number} segments, evaluated at once:")
+    print(f"  {whole['cpu_seconds']:.1f} s CPU on one core, peak {whole['peak_mib']:.0f} MiB")
+    print(f"{tally.counts.height:,} rows more, of other clients, in the same day:")
+    print(f"  {little['cpu_seconds']:.1f} s CPU on one core, peak {little['peak_mib']:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from typing import Protocol, Self, runtime_checkable
 from tasks.collect.compression import Content, Limits
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import ChooseFormat, FormatChoice, LineParser
+from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.formats.w3c import DIRECTIVE, FieldsSearch
 from tasks.collect.lines import MAX_LINE_BYTES, LineReader, split_lines
 from tasks.collect.source import Source
@@ -59,12 +60,20 @@ class BlockSink(Protocol):
         """Take one event, as any Sink."""
         ...
 
-    def count_block(self, block: bytes, lines_before: int, since: int, until: int) -> BlockCount:
+    def count_block(
+        self,
+        block: bytes,
+        rewrite: Rewrite,
+        lines_before: int,
+        since: int,
+        until: int,
+    ) -> BlockCount:
         """
         Count those lines of *block* that it is sure of, and refuse the others.
 
         Args:
             block: Complete lines, each with its line feed.
+            rewrite: Makes access lines of *block*, where its lines have another format.
             lines_before: How many lines of the extent's object come before them.
             since: Events before this second are dropped.
             until: Events from this second on are dropped.
@@ -257,6 +266,7 @@ class _Count:
         line_number: int,
     ) -> None:
         self._parse = parser.parse
+        self._parser = parser
         self._takes_access_first = parser.takes_access_first
         self._open_sink = cache(open_sink)
         self._from, self._until = seconds
@@ -273,7 +283,14 @@ class _Count:
         if not isinstance(sink, BlockSink) or not self._takes_access_first:
             self.add(split_lines(block))
             return
-        counted = sink.count_block(block, self.line_number, self._from, self._until)
+        if directives := self._parser.end_of_directives(block):
+            self.add(split_lines(block[:directives]))
+            block = block[directives:]
+        if not block:
+            return
+        counted = sink.count_block(
+            block, self._parser.rewrite, self.line_number, self._from, self._until
+        )
         self._first = min(self._first, counted.first)
         self._last = max(self._last, counted.last)
         self._add_each(counted.refused)

@@ -37,8 +37,9 @@ from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import read_text
 from tasks.collect.formats.request import split_request, split_target
+from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.judged import Judged, hash_value, lowest
+from tasks.detect.judged import Judged, hash_line, hash_value, lowest
 from tasks.detect.packed import COUNTER_BITS, IP_BITS, PackedCounts, Words, pack
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.selections import Clause, Test, ask_all
@@ -132,11 +133,18 @@ class Engine:
     def __init__(self, rules: RuleSet, builder: "TallyBuilder") -> None:
         self._rules = rules
         self._builder = builder
+        self._looks_at_hosts = any(t.field == "url_domain" for t in _tests(rules))
         self._seen_bytes = 0
         self._columns: _Columns | None = None
 
     def count_block(
-        self, extent: int, block: bytes, lines_before: int, since: int, until: int
+        self,
+        extent: int,
+        block: bytes,
+        rewrite: Rewrite,
+        lines_before: int,
+        since: int,
+        until: int,
     ) -> BlockCount:
         """Count the regular lines of *block*; the others are refused."""
         self._seen_bytes += len(block)
@@ -147,7 +155,9 @@ class Engine:
             if load_kernel() is None:
                 return BlockCount.nothing(block, lines_before)
             self._columns = _Columns(self._rules, self._builder, load_kernel())
-        return self._columns.count_block(extent, block, lines_before, since, until)
+        rewritten = None if self._looks_at_hosts else rewrite(block)
+        source = _Source(block, rewritten, lines_before)
+        return self._columns.count_block(extent, source, since, until)
 
     def flush(self) -> None:
         """All samples and values are with the builder."""
@@ -166,6 +176,37 @@ class Engine:
         Minutes in *counts* can be packed.
         """
         return counts if self._columns is None else self._columns.unite(counts)
+
+
+class _Source:
+    """A block and the access lines in it, which are counted by their number in the block."""
+
+    def __init__(self, block: bytes, rewritten: Rewritten | None, lines_before: int) -> None:
+        self.text = rewritten.block if rewritten else block
+        """Access lines, each with its line feed."""
+        self._rewritten = rewritten
+        self._before = lines_before
+
+    def number(self, row: int) -> int:
+        """The number of the *row*-th access line in its object."""
+        return self._before + (self._rewritten.numbers[row - 1] if self._rewritten else row)
+
+    def line(self, row: int, start: int, stop: int) -> bytes:
+        """The *row*-th access line, which is text[start:stop], as it was written."""
+        return self._rewritten.lines[row - 1] if self._rewritten else self.text[start:stop]
+
+    def hashes(self, rows: Rows) -> Words | None:
+        """The hashes of these access lines as they were written, where the text is another."""
+        if self._rewritten is None:
+            return None
+        lines = self._rewritten.lines
+        return np.array([hash_line(lines[row - 1]) for row in rows.tolist()], np.uint64)
+
+    @property
+    def others(self) -> Sequence[tuple[int, bytes]]:
+        """Number and bytes of the lines that are no access lines."""
+        others = self._rewritten.others if self._rewritten else ()
+        return [(self._before + number, line) for number, line in others]
 
 
 class _Outcomes:
@@ -262,13 +303,12 @@ class _Columns:
         self._values: dict[tuple[int, int, int, str], set[int]] = defaultdict(set)
         self._buffer = np.empty(0, np.uint8)
 
-    def count_block(
-        self, extent: int, block: bytes, lines_before: int, since: int, until: int
-    ) -> BlockCount:
+    def count_block(self, extent: int, source: _Source, since: int, until: int) -> BlockCount:
         k, state = self._k, self._state
         if extent != self._extent:
             self._drain()
             self._extent = extent
+        block = source.text
         data = self._load(block)
         room = len(block) // _MIN_LINE_BYTES + 64
         lines = np.empty((room, k.LINE_COLUMNS), np.int32)
@@ -276,7 +316,7 @@ class _Columns:
         refused = np.empty((room, 3), np.int32)
         state[k.S_POSITION], state[k.S_COUNT], state[k.S_MINUTE] = 0, 0, -1
         state[k.S_FIRST], state[k.S_LAST] = NEVER, -1
-        irregular: list[tuple[int, bytes]] = []
+        refused_lines = list(source.others)
         while state[k.S_POSITION] < len(block):
             state[k.S_LINES] = state[k.S_REFUSED] = 0
             self._make_room()
@@ -287,13 +327,17 @@ class _Columns:
                 lines, words, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
             )  # fmt: skip
             found = refused[: state[k.S_REFUSED]].tolist()
-            irregular += ((lines_before + n, block[start:stop]) for start, stop, n in found)
+            refused_lines += ((source.number(n), source.line(n, a, b)) for a, b, n in found)
             self._prove(first_request, first_path, first_other)
             rows = int(state[k.S_LINES])
-            self._count(block, lines[:rows], words[:rows, k.OF_LINE].copy(), lines_before)
-        return BlockCount(
-            int(state[k.S_COUNT]), irregular, int(state[k.S_FIRST]), int(state[k.S_LAST])
-        )
+            hashes = source.hashes(lines[:rows, k.NUMBER])
+            self._count(
+                source, lines[:rows], words[:rows, k.OF_LINE].copy() if hashes is None else hashes
+            )
+        if source.others:
+            refused_lines.sort()
+        count = int(state[k.S_COUNT]) + len(source.others)
+        return BlockCount(count, refused_lines, int(state[k.S_FIRST]), int(state[k.S_LAST]))
 
     def _load(self, block: bytes) -> Text:
         size = len(block) + self._k.PADDING
@@ -403,12 +447,12 @@ class _Columns:
 
     # lines
 
-    def _count(self, block: bytes, lines: Lines, hashes: Words, lines_before: int) -> None:
+    def _count(self, source: _Source, lines: Lines, hashes: Words) -> None:
         k, rows = self._k, len(lines)
         if not rows:
             return
         outcomes, kinds = np.empty(rows, np.int32), self._outcomes
-        self._settle(block, lines, outcomes)
+        self._settle(source, lines, outcomes)
         row = 0
         while row < rows:
             row = k.count_lines(
@@ -421,9 +465,9 @@ class _Columns:
             rows, outcomes, hashes, kinds.share_masks, kinds.has_values, samples, valued
         )
         self._keep_values(lines, outcomes, valued[:others])
-        self._keep_samples(block, lines, hashes, outcomes, samples[:found], lines_before)
+        self._keep_samples(source, lines, hashes, outcomes, samples[:found])
 
-    def _settle(self, block: bytes, lines: Lines, outcomes: Rows) -> None:
+    def _settle(self, source: _Source, lines: Lines, outcomes: Rows) -> None:
         """Find the outcome of every line, and learn those that are new."""
         k, rows = self._k, len(lines)
         keys, unsettled = np.empty(rows, np.uint64), np.empty(rows, np.int32)
@@ -445,7 +489,7 @@ class _Columns:
             unsettled[:left].tolist(), keys[unsettled[:left]].tolist(), strict=True
         ):
             if key not in learnt or not key:
-                learnt[key] = self._learn(block, lines[row], key)
+                learnt[key] = self._learn(source, lines[row], key)
             outcomes[row] = learnt[key]
 
     def _look_at_paths(self, lines: Lines, rows: Rows, keys: Words) -> bool:
@@ -461,13 +505,13 @@ class _Columns:
     def _path_of(self, path: int) -> str:
         return _bytes_of(self._paths, path, self._k).decode()
 
-    def _learn(self, block: bytes, line: Line, key: int) -> int:
+    def _learn(self, source: _Source, line: Line, key: int) -> int:
         """The outcome of lines with this *key*, of which *line* is one."""
         k = self._k
         known = int(k.outcome_of(np.uint64(key), self._outcome_keys, self._key_outcomes))
         if key and known >= 0:
             return known
-        event = _parse(block[line[k.START] : line[k.END]])
+        event = _parse(source.text[line[k.START] : line[k.END]])
         outcome = self._outcomes.number(self._builder.judge(event))
         if key and 2 * self._known_keys < len(self._outcome_keys):
             k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
@@ -510,13 +554,7 @@ class _Columns:
         return found
 
     def _keep_samples(
-        self,
-        block: bytes,
-        lines: Lines,
-        hashes: Words,
-        outcomes: Rows,
-        rows: Rows,
-        lines_before: int,
+        self, source: _Source, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
     ) -> None:
         if 8 * len(rows) > len(lines):
             rows = self._lowest(lines, hashes, outcomes, rows)
@@ -529,8 +567,8 @@ class _Columns:
             (names[ip] for ip in ips),
             minutes,
             hashes[rows].tolist(),
-            (lines_before + number for number in numbers),
-            (self._text_of(block[a:b]) for a, b in zip(starts, ends, strict=True)),
+            map(source.number, numbers),
+            (self._text_of(source, n, a, b) for n, a, b in zip(numbers, starts, ends, strict=True)),
             (kinds.counters[c] for c in kinds.counters_of[outcomes[rows]].tolist()),
         )
         for kept, more in zip(self._samples, columns, strict=True):
@@ -538,10 +576,11 @@ class _Columns:
         if len(self._samples[0]) > _KEPT_ROWS:
             self.flush()
 
-    def _text_of(self, line: bytes) -> str:
+    def _text_of(self, source: _Source, number: int, start: int, stop: int) -> str:
+        line = source.line(number, start, stop)
         if len(line) <= _SHORT and line.isascii():
             return line.decode("ascii")
-        event = _parse(line)
+        event = _parse(source.text[start:stop])
         return self._builder.sample_text(event, line, self._builder.judge(event))
 
     def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Rows:

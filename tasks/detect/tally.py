@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 import polars as pl
 from polars.exceptions import PolarsError
 
+from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.reader import BlockCount
 from tasks.detect.engine import Engine, open_engine
 from tasks.detect.judge import Judge
@@ -299,11 +300,18 @@ class ExtentSink:
         """Count one event; also takes the 1-based number and the bytes of its line."""
         self._builder.count(self._extent, event, line_number, line)
 
-    def count_block(self, block: bytes, lines_before: int, since: int, until: int) -> BlockCount:
+    def count_block(
+        self,
+        block: bytes,
+        rewrite: Rewrite,
+        lines_before: int,
+        since: int,
+        until: int,
+    ) -> BlockCount:
         """Count those lines of *block* that the engine is sure of; see BlockSink."""
         if self._engine is None:
             return BlockCount.nothing(block, lines_before)
-        return self._engine.count_block(self._extent, block, lines_before, since, until)
+        return self._engine.count_block(self._extent, block, rewrite, lines_before, since, until)
 
 
 class _Sample:

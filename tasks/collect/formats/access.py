@@ -22,9 +22,9 @@ from tasks.model.events import Event, EventCategory
 
 # No server leaves a quote in the user name unescaped, so the time is the last [...] before the
 # first quote: a user name that looks like the rest of a line cannot pass for it.
-# What starts as a syslog line is one, whatever follows, so that no line has two formats.
+# What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
-    rb"(?!<\d|[A-Z][a-z][a-z] [ \d]\d \d\d:|\d{4}-\d\d-\d\dT)"
+    rb"(?!\{|<\d|[A-Z][a-z][a-z] [ \d]\d \d\d:|\d{4}-\d\d-\d\dT)"
     rb'(\S+) (\S+) ([^"]*) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )

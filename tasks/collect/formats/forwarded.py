@@ -16,6 +16,11 @@ class TrustedProxies:
         self._networks = tuple(networks)
         self._trusts = lru_cache(maxsize=10_000)(self._is_in_a_network)
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there are any."""
+        return bool(self._networks)
+
     def find_client(self, peer: str, forwarded_for: str | None) -> str:
         """
         The nearest address to the server that is not a trusted proxy's.

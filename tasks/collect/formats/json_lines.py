@@ -64,9 +64,18 @@ def _escape_as_json(match: re.Match[str]) -> str:
     return f"{match[1]}\\u{code if code < 128 else 0xDC00 + code:04x}"
 
 
+def _is_nested(record: Record, path: Path) -> bool:
+    value: object = record
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
+
+
 def read_value(record: Record, path: Path) -> str | None:
     """The text at *path*; `-`, empty text and what is absent or no text are None."""
-    return _read_text(_find(record, path))
+    return read_text(_find(record, path))
 
 
 def _find(record: Record, path: Path) -> object:
@@ -82,12 +91,13 @@ def _find(record: Record, path: Path) -> object:
     return value
 
 
-def _read_text(value: object) -> str | None:
+def read_text(value: object) -> str | None:
+    """The text that a JSON value is; None for `-` and for what says nothing."""
     if type(value) is str:
         return None if value in ("-", "") else _make_encodable(value)
     if isinstance(value, list):
         items = (item for item in value[-_MAX_ITEMS:] if not isinstance(item, list))
-        return ", ".join(filter(None, map(_read_text, items))) or None
+        return ", ".join(filter(None, map(read_text, items))) or None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int):
@@ -110,16 +120,28 @@ class JsonFields:
 
     fields: Mapping[str, Sequence[Path]]
 
-    def parse(self, record: Record, context: Context) -> Parsed:
+    def __call__(self, record: Record, context: Context) -> Parsed:
         """The request that *record* describes."""
         texts = {}
         for field, paths in self.fields.items():
             for path in paths:
-                text = _read_text(_find(record, path))
+                text = read_text(_find(record, path))
                 if text is not None:
                     texts[field] = text
                     break
         return build_request(texts, context)
+
+    def find_places(self, record: Record) -> dict[str, list[Path]]:
+        """By field: which of its places *record* has, whatever is there, spelled as it has them."""
+        found = {
+            field: [
+                path if _is_nested(record, path) else (".".join(path),)
+                for path in paths
+                if _find(record, path) is not _ABSENT
+            ]
+            for field, paths in self.fields.items()
+        }
+        return {field: paths for field, paths in found.items() if paths}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +269,7 @@ def _parse_web_acl(record: Record, context: Context) -> Parsed:
     for header in _items(request.get("headers") if isinstance(request, dict) else None):
         field = _WAF_HEADERS.get(str(header.get("name")).lower())
         if field is not None and texts.get(field) is None:
-            texts[field] = _read_text(header.get("value"))
+            texts[field] = read_text(header.get("value"))
     if record.get("action") == "BLOCK":
         texts["http_response_status_code"] = texts["http_response_status_code"] or "403"
         texts["event_reason"] = read_value(record, ("terminatingRuleId",))
@@ -275,7 +297,7 @@ def _items(value: object) -> Sequence[Record]:
 
 
 def _parse_cloudfront(record: Record, context: Context) -> Parsed:
-    texts = ((name, _read_text(value)) for name, value in record.items())
+    texts = ((name, read_text(value)) for name, value in record.items())
     fields = {name: text.encode() for name, text in texts if text is not None}
     epoch = fields.get("timestamp(ms)", b"")
     timestamp = context.clock.read_time(epoch)
@@ -287,19 +309,19 @@ def _say_nothing(_record: Record, _context: Context) -> Parsed:
 
 
 LAYOUTS = (
-    JsonLayout("caddy", (("request", "uri"), ("request", "method"), ("status",)), _CADDY.parse),
-    JsonLayout("traefik", (("ClientAddr",), ("RequestMethod",)), _TRAEFIK.parse),
+    JsonLayout("caddy", (("request", "uri"), ("request", "method"), ("status",)), _CADDY),
+    JsonLayout("traefik", (("ClientAddr",), ("RequestMethod",)), _TRAEFIK),
     JsonLayout("aws_waf", (("webaclId",), ("httpRequest", "clientIp")), _parse_web_acl),
     JsonLayout("cloudfront", (("c-ip",), ("cs-method",)), _parse_cloudfront),
     JsonLayout("journald", (("__REALTIME_TIMESTAMP",), ("MESSAGE",)), parse_journal),
-    JsonLayout("google", (("httpRequest", "remoteIp"), ("timestamp",)), _GOOGLE.parse),
-    JsonLayout("envoy", (("downstream_direct_remote_address",), ("response_code",)), _ENVOY.parse),
-    JsonLayout("ecs", (("@timestamp",), ("source", "ip"), ("url",)), _ECS.parse),
-    JsonLayout("ecs_client", (("@timestamp",), ("client", "ip"), ("url",)), _ECS.parse),
-    JsonLayout("fastly", (("client_ip",), ("url",), ("request_method",)), _FASTLY.parse),
-    JsonLayout("nginx", (("remote_addr",), ("request",)), _NGINX.parse),
-    JsonLayout("nginx_uri", (("remote_addr",), ("request_uri",)), _NGINX.parse),
-    JsonLayout("nginx_path", (("remote_addr",), ("uri",)), _NGINX.parse),
+    JsonLayout("google", (("httpRequest", "remoteIp"), ("timestamp",)), _GOOGLE),
+    JsonLayout("envoy", (("downstream_direct_remote_address",), ("response_code",)), _ENVOY),
+    JsonLayout("ecs", (("@timestamp",), ("source", "ip"), ("url",)), _ECS),
+    JsonLayout("ecs_client", (("@timestamp",), ("client", "ip"), ("url",)), _ECS),
+    JsonLayout("fastly", (("client_ip",), ("url",), ("request_method",)), _FASTLY),
+    JsonLayout("nginx", (("remote_addr",), ("request",)), _NGINX),
+    JsonLayout("nginx_uri", (("remote_addr",), ("request_uri",)), _NGINX),
+    JsonLayout("nginx_path", (("remote_addr",), ("uri",)), _NGINX),
     JsonLayout("caddy_other", (("level",), ("ts",), ("msg",)), _say_nothing),
     JsonLayout("traefik_other", (("level",), ("time",), ("message",)), _say_nothing),
 )
@@ -310,11 +332,16 @@ def parse_json(line: bytes, context: Context) -> Parsed | None:
     record = read_json(line)
     if record is None:
         return None
-    layout = next((layout for layout in LAYOUTS if layout.fits(record)), None)
+    layout = find_layout(record)
     return _NO_LAYOUT if layout is None else layout.parse(record, context)
+
+
+def find_layout(record: Record) -> JsonLayout | None:
+    """Who has written *record*, as far as its keys tell."""
+    return next((layout for layout in LAYOUTS if layout.fits(record)), None)
 
 
 def parse_json_as(fields: JsonFields, line: bytes, context: Context) -> Parsed | None:
     """What a line of JSON says by the field map *fields*; None when it is no JSON."""
     record = read_json(line)
-    return None if record is None else fields.parse(record, context)
+    return None if record is None else fields(record, context)

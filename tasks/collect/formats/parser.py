@@ -13,6 +13,7 @@ from tasks.collect.formats.forwarded import TrustedProxies
 from tasks.collect.formats.haproxy import parse_haproxy
 from tasks.collect.formats.json_lines import parse_json
 from tasks.collect.formats.request import Context
+from tasks.collect.formats.rewriting import Rewriter
 from tasks.collect.formats.syslog import parse_rfc5424, parse_syslog
 from tasks.model.events import Unparsed
 
@@ -97,6 +98,8 @@ class LineParser:
         choice = choice or FormatChoice()
         self._context = Context(clock, choice.proxies)
         self._w3c = w3c.W3CLines()
+        self.rewrite = Rewriter(clock, choice.proxies, self._w3c).rewrite
+        """Makes access lines of a block, where `takes_access_first`; see `rewriting`."""
         self._formats = [self._resolve(f) for f in choice.formats]
         self._unknown = _UNKNOWN if AUTO in choice.formats else _OTHER_FORMAT
         self._expects_access = self.takes_access_first = choice.formats[:1] == (AUTO,)
@@ -104,6 +107,10 @@ class LineParser:
         takes_access_first: whether a line that `parse_access` makes an event of is that event, so
         that a faster reader of such lines may take them past this parser.
         """
+
+    def end_of_directives(self, block: bytes) -> int:
+        """How many bytes of *block* have to be parsed before the rest of it can be rewritten."""
+        return self._w3c.end_of_directives(block)
 
     def read_directive(self, line: bytes) -> None:
         """Take a `#Fields:` line that stands before the lines that are to be parsed."""

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
+from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.request import Context, build_request
 from tasks.model.events import Unparsed
@@ -90,6 +91,21 @@ class W3CLines:
         """Whether a `#Fields:` line was read."""
         return bool(self._names)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What each value of a line is: `date`, `time`, a field of requests, or nothing."""
+        return tuple(
+            name if name in ("date", "time") else _NAMES.get(name.lower(), "")
+            for name in self._names
+        )
+
+    def end_of_directives(self, block: bytes) -> int:
+        """Where the last `#Fields:` line of *block* ends, which has complete lines; or 0."""
+        if not self._names and block[:1] != b"#":
+            return 0
+        at = block.rfind(b"\n" + DIRECTIVE) + 1
+        return block.index(b"\n", at) + 1 if at or block.startswith(DIRECTIVE) else 0
+
     def read_directive(self, line: bytes) -> None:
         """Take a line that starts with `#`; all but `#Fields:` say nothing that is needed."""
         if line.startswith(DIRECTIVE):
@@ -131,13 +147,20 @@ def parse_record(
         date, time = record.get("date", b""), record.get("time", b"")
         if not (_DATE.fullmatch(date) and _TIME.fullmatch(time)):
             return _TOO_FEW_FIELDS
-        timestamp = context.clock.read_iso_time(date + b"T" + time[:5], time[6:8], b"Z")
+        timestamp = read_w3c_time(context.clock, date, time)
     if timestamp is None:
         return IMPOSSIBLE_TIME
     if "c-ip" not in record:
         return _TOO_FEW_FIELDS
     texts = _read_texts(record, is_url_encoded=is_url_encoded)
     return build_request(texts, context, timestamp) if texts.get("source_ip") else ()
+
+
+def read_w3c_time(clock: ObjectClock, date: bytes, time: bytes) -> int | None:
+    """Seconds since the epoch; None for what is no time or does not exist."""
+    if not (_DATE.fullmatch(date) and _TIME.fullmatch(time)):
+        return None
+    return clock.read_iso_time(date + b"T" + time[:5], time[6:8], b"Z")
 
 
 def _read_texts(record: Mapping[str, bytes], *, is_url_encoded: bool) -> dict[str, str | None]:

@@ -150,7 +150,7 @@ class Columns:
     def __call__(self, event, number, line):
         self.clients.append(event.source_ip)
 
-    def count_block(self, block, lines_before, since, until):
+    def count_block(self, block, rewrite, lines_before, since, until):
         self.blocks += 1
         return BlockCount.nothing(block, lines_before)
 

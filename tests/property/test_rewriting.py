@@ -1,0 +1,187 @@
+"""Lines of other formats that are counted by columns count as their own format says."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.collect import lines as lines_module
+from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.fields import Parsed
+from tasks.collect.formats.parser import LineParser
+from tasks.detect import engine as engine_module
+from tests.property.test_engine import CLOCK, METHODS, SHIPPED, TARGETS, counted, of, spoilt
+
+patiently = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+CLIENTS = ["192.0.2.7", "198.51.100.23", "2001:db8::7", "::ffff:192.0.2.7", "-", "host.example",
+           "192.0.2.7:80", "1.2.3.4 - x", "[2001:db8::7]"]  # fmt: skip
+ISO_TIMES = ["2026-02-22T22:10:01Z", "2026-02-22T22:10:01+03:00", "2026-02-22 22:10:59.123", "x",
+             "1771798201", "1771798201.75", "22/Feb/2026:22:10:01 +0300", "2026-02-30T22:10:01Z"]  # fmt: skip
+STATUSES = ["200", "404", "401", "403", "-", "0", "-1", "000", "99", "1000", "2xx"]
+TEXTS = ["-", "", "https://www.example.com/a?b=c", "Mozilla/5.0 (X11; rv:140.0) Firefox/140.0",
+         "curl/8.4.0", 'a"b', "a\\b", "a\nb", "é", "\x7f", "sqlmap/1.7", "Mozilla/5.0+(X11;+Linux)",
+         "a%20b", "%2d", "%22", "+", "%", "\ud800", "${jndi:ldap://x/a}"]  # fmt: skip
+USERS = ["-", "", "alice", "al ice", "a'or 1=1", 'a"b', "[x"]
+FORWARDED = ["203.0.113.9", "-", "203.0.113.9, 192.0.2.1"]
+
+
+@st.composite
+def values(draw: st.DrawFn, texts: list[str]) -> object:
+    """A text, or what else JSON may have in its place."""
+    text = draw(of(texts))
+    number = st.sampled_from([int(text)] if text.lstrip("-").isdigit() else [text])
+    odd = st.sampled_from([None, [text], [text, "b"], [], {"a": text}, 7, 200.0, True])
+    return draw(st.one_of(st.just(text), st.just(text), st.just(text), number, odd))
+
+
+FLAT = {
+    "remote_addr": values(CLIENTS), "remote_user": values(USERS), "status": values(STATUSES),
+    "request": st.builds("{} {}{}".format, of(METHODS), of(TARGETS), of([" HTTP/1.1", "", " x"])),
+    "request_method": values(METHODS), "request_uri": values(TARGETS), "uri": values(TARGETS),
+    "args": values(["a=b", "-"]), "time_local": values([ISO_TIMES[6]]), "msec": values(ISO_TIMES),
+    "time_iso8601": values(ISO_TIMES), "http_referer": values(TEXTS), "referer": values(TEXTS),
+    "http_user_agent": values(TEXTS), "http_x_forwarded_for": values(FORWARDED),
+    "body_bytes_sent": values(["1", "-"]), "host": values(["example.com", "-"]),
+}  # fmt: skip
+HEADERS = {
+    "User-Agent": st.builds(lambda v: [v], values(TEXTS)),
+    "Referer": st.builds(lambda v: [v], values(TEXTS)),
+    "X-Forwarded-For": values(FORWARDED),
+}
+CADDY = {
+    "ts": values(ISO_TIMES), "status": values(STATUSES), "size": values(["1"]),
+    "user_id": values(USERS), "level": st.just("info"), "msg": st.just("handled request"),
+    "request": st.fixed_dictionaries(
+        {"remote_ip": values(CLIENTS), "method": values(METHODS), "uri": values(TARGETS)},
+        optional={
+            "host": values(["example.com"]),
+            "headers": st.fixed_dictionaries({}, optional=HEADERS),
+        },
+    ),
+}  # fmt: skip
+
+
+@st.composite
+def json_logs(draw: st.DrawFn) -> bytes:
+    """Objects that mostly have the same keys, among other lines."""
+    kind = draw(st.sampled_from([FLAT, CADDY]))
+    kept = draw(st.lists(st.sampled_from(list(kind)), min_size=5, unique=True))
+    usual = st.fixed_dictionaries({key: kind[key] for key in kept})
+    line = usual | usual | usual | st.fixed_dictionaries({}, optional=kind)
+    odd = st.sampled_from([b"", b"{", b"{}", b"[]", b'{"a": 1}', b"\xef\xbb\xbf{}", b"garbage"])
+    lines = draw(st.lists(st.one_of(line.map(spell), line.map(spell), odd, spoilt()), max_size=12))
+    return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+
+
+def spell(record: object) -> bytes:
+    return json.dumps(record).encode()
+
+
+NAMES = [
+    "c-ip", "cs-method", "cs-uri-stem", "cs-uri-query", "sc-status", "cs(User-Agent)",
+    "cs(Referer)", "cs-username", "time-taken", "cs(Host)", "x-host-header", "x-forwarded-for",
+    "cs-uri", "source_ip", "s-ip",
+]  # fmt: skip
+W3C_TEXTS = {
+    "c-ip": CLIENTS, "cs-method": METHODS, "sc-status": STATUSES, "cs(User-Agent)": TEXTS,
+    "cs(Referer)": TEXTS, "cs-username": USERS, "x-forwarded-for": FORWARDED,
+    "cs-uri-stem": ["/", "/a", "/.env", "-", "a", "/a?b", "/a'or"], "cs-uri": TARGETS,
+    "cs-uri-query": ["-", "", "a=b", "?a=b", "?", "id=1+union+select+2", "q=%27"],
+}  # fmt: skip
+
+
+@st.composite
+def w3c_logs(draw: st.DrawFn) -> bytes:
+    """Lines of W3C, with other fields from time to time."""
+    separator = draw(st.sampled_from([" ", " ", "\t"]))
+    lines: list[bytes] = []
+    for _ in range(draw(st.integers(1, 3))):
+        shuffled = draw(st.permutations(NAMES))
+        names = ["date", "time", *NAMES[:5], *shuffled[: draw(st.integers(0, 9))]]
+        names = list(dict.fromkeys(names)) if draw(st.booleans()) else names
+        lines += [b"#Fields: " + " ".join(names).encode()] * draw(st.integers(0, 1))
+        for _ in range(draw(st.integers(0, 6))):
+            texts = [draw(of(W3C_TEXTS.get(name, ["-", "1", "x"]))) for name in names[2:]]
+            time = draw(of(["22:10:01", "22:10:59.5", "22:10", "24:00:00"]))
+            text = separator.join(["2026-02-22", time, *texts])
+            lines.append(text.encode("utf-8", "surrogatepass"))
+        lines += draw(st.lists(st.one_of(spoilt(), st.just(b"# x")), max_size=1))
+    return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+
+
+@pytest.fixture(autouse=True)
+def _warm(monkeypatch):
+    """The kernel is used from the first byte on."""
+    monkeypatch.setattr(engine_module, "_COLD_BYTES", 0)
+
+
+@patiently
+@given(data=json_logs() | w3c_logs(), chunk=st.sampled_from([100, 1000, 1 << 20]))
+def test_rewritten_lines_count_as_they_are(monkeypatch, data, chunk):
+    """Counts, values, samples, unparsed lines and extents are those of the exact path."""
+    monkeypatch.setattr(lines_module, "_CHUNK_BYTES", chunk)
+    result, payloads, _ = counted(data, SHIPPED, is_compiled=True)
+    expected, expected_payloads, _ = counted(data, SHIPPED, is_compiled=False)
+
+    assert result == expected
+    assert payloads == expected_payloads
+
+
+def parsed(line: bytes, *before: bytes) -> Parsed:
+    parser = LineParser(ObjectClock(CLOCK._modified_at))
+    for directive in before:
+        parser.read_directive(directive)
+    return parser.parse(line)
+
+
+FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status cs(User-Agent)"
+
+
+@pytest.mark.parametrize(
+    ("line", "before"),
+    [
+        (
+            (
+                b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", '
+                b'"request": "GET /a?b=c HTTP/1.1", "status": 404, "http_user_agent": "x y"}'
+            ),
+            (),
+        ),
+        (
+            (
+                b'{"ts": 1771798201.75, "request": {"remote_ip": "192.0.2.7", "method": "GET", '
+                b'"uri": "/a?b=c", "headers": {"User-Agent": ["x y"]}}, "status": 404}'
+            ),
+            (),
+        ),
+        (b"2026-02-22 22:10:01 192.0.2.7 GET /a b=c 404 x+y", (FIELDS,)),
+        (b"2026-02-22\t22:10:01\t192.0.2.7\tGET\t/a\tb=c\t404\tx%20y", (FIELDS,)),
+    ],
+)
+def test_regular_lines_are_rewritten(line, before):
+    """The properties above are not empty: ordinary lines become access lines that say the same."""
+    parser = LineParser(ObjectClock(CLOCK._modified_at))
+    for directive in before:
+        parser.read_directive(directive)
+    rewritten = parser.rewrite(line + b"\n")
+
+    assert rewritten is not None
+    assert rewritten.lines == [line]
+    assert parsed(rewritten.block.removesuffix(b"\n")) == parsed(line, *before)
+
+
+def test_json_is_never_an_access_line():
+    """What clients put into two neighbouring fields of JSON cannot make an access line of it."""
+    line = (
+        b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", "request": '
+        b'"GET / HTTP/1.1", "status": 200, "http_user_agent": '
+        b'"x 203.0.113.9 b c [22/Feb/2026:22:10:01 +0300] ", "http_referer": " 200 5 "}'
+    )
+    (event,) = parsed(line)
+
+    assert event.source_ip == "192.0.2.7"

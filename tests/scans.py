@@ -124,6 +124,16 @@ def rows(url: str, sql: str, **values: object) -> list[Any]:
         engine.dispose()
 
 
+def write(url: str, sql: str, **values: object) -> None:
+    """What somebody does to the database by hand."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(sql), values)
+    finally:
+        engine.dispose()
+
+
 def found(url: str, namespace: str = "live") -> dict[str, str]:
     """Address to family of the incidents that people are told of."""
     sql = """SELECT source_ip, family FROM incidents

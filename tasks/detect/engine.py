@@ -133,7 +133,8 @@ class Engine:
     def __init__(self, rules: RuleSet, builder: "TallyBuilder") -> None:
         self._rules = rules
         self._builder = builder
-        self._looks_at_hosts = any(t.field == "url_domain" for t in _tests(rules))
+        clauses = (c for rule in rules.rules for c in rule.selection.clauses)
+        self._looks_at_hosts = any(t.field == "url_domain" for c in clauses for t in c.tests)
         self._seen_bytes = 0
         self._columns: _Columns | None = None
 

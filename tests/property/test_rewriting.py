@@ -1,7 +1,9 @@
 """Lines of other formats that are counted by columns count as their own format says."""
 
 import json
+from dataclasses import replace
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import Parsed
 from tasks.collect.formats.parser import LineParser
 from tasks.detect import engine as engine_module
+from tasks.detect.selections import build_selection
 from tests.property.test_engine import CLOCK, METHODS, SHIPPED, TARGETS, counted, of, spoilt
 
 patiently = settings(
@@ -130,6 +133,25 @@ def test_rewritten_lines_count_as_they_are(monkeypatch, data, chunk):
 
     assert result == expected
     assert payloads == expected_payloads
+
+
+def test_rules_may_ask_for_the_host():
+    """Access lines name no host: lines of JSON that do are not counted as such then."""
+    (rule,) = (r for r in SHIPPED.rules if r.id == "http-request-volume")
+    rules = replace(
+        SHIPPED, rules=(replace(rule, selection=build_selection({"url_domain": "a.example"}, ())),)
+    )
+    data = b"".join(
+        b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", "request": '
+        b'"GET / HTTP/1.1", "status": 200, "host": "%b.example"}\n' % host
+        for host in (b"a", b"b", b"a")
+    )
+    _, _, tally = counted(data, rules, is_compiled=True)
+
+    assert dict(tally.counts.select("counters", "count").cast({"counters": pl.String}).rows()) == {
+        f"2xx {rule.counter}": 2,
+        "2xx": 1,
+    }
 
 
 def parsed(line: bytes, *before: bytes) -> Parsed:

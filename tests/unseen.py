@@ -1,25 +1,31 @@
 """
 Requests that no signature was written for: `data/unseen`, one client each, as a log has them.
 
-A heading names the families that are right for the attacks below it; `ambiguous` ones are not
-judged. A line is a request line, a payload after `? ` that goes into some parameter in some
-encoding, or, after `RAW `, what the log has between its quotes; then referrer and user agent.
+Each of the two sets was written from general knowledge before the rules were measured with it,
+the second one after they had been mended for the first.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+from tasks.detect.rules import RuleSet
+from tasks.model.incidents import Incident
+from tasks.store.schema import open_database
+from tests.bare_scans import Scans, shelf
+
 UNSEEN = Path(__file__).parent / "data" / "unseen"
+SETS = ("1", "2")
 BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/120.0.0.0 Safari/537.36"
 )
 BEGIN = datetime(2026, 2, 22, tzinfo=UTC)
+FIRST = {"attacks": ip_address("100.64.0.1"), "benign": ip_address("100.96.0.1")}
 TARGETS = (
     "/view?id={}",
     "/shop/list.php?page=2&cat={}",
@@ -36,19 +42,30 @@ class Case:
     source_ip: str
     written: str
     families: tuple[str, ...]
-    """Right for an attack; empty for what is none."""
+    """Right for an attack."""
     line: str
 
 
-def read_unseen(name: str) -> list[Case]:
-    """The cases of `data/unseen/NAME.txt` that can be judged."""
-    first = ip_address({"attacks": "100.64.0.1", "benign": "100.96.0.1"}[name])
+def read_unseen(kind: str, number: str) -> list[Case]:
+    """
+    The `attacks` or `benign` requests of a set that can be judged.
+
+    A heading names the families that are right below it; `ambiguous` requests are left out. A
+    line is a request line, or a payload after `? ` that goes into some parameter in some encoding,
+    or after `RAW ` what the log has between its quotes; then referrer and user agent.
+    """
     cases = []
-    for number, (families, written) in enumerate(_read_lines(UNSEEN / f"{name}.txt")):
-        source_ip, at = str(first + number), BEGIN + timedelta(seconds=40 * number)
-        right = families if name == "attacks" else ()
-        cases.append(Case(source_ip, written, right, _render(source_ip, at, number, written)))
+    for position, (families, written) in enumerate(_read_lines(UNSEEN / f"{kind}-{number}.txt")):
+        source_ip, at = str(FIRST[kind] + position), BEGIN + timedelta(seconds=40 * position)
+        cases.append(Case(source_ip, written, families, _render(source_ip, at, position, written)))
     return cases
+
+
+def scan(cases: list[Case], rules: RuleSet) -> Mapping[str, Incident]:
+    """The incidents of the cases' lines, by client."""
+    scans = Scans(open_database("sqlite://"), rules=rules)
+    scans.run(shelf({"access.log": "".join(f"{case.line}\n" for case in cases)}))
+    return {incident.source_ip: incident for incident in scans.incidents()}
 
 
 def _read_lines(path: Path) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -61,16 +78,11 @@ def _read_lines(path: Path) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _render(source_ip: str, at: datetime, number: int, written: str) -> str:
-    request, referrer, agent = (
-        (*written.split(" @@ "), "-", BROWSER)[:3]
-        if (" @@ " in written)
-        else (written, "-", BROWSER)
-    )
+    request, *others = written.split(" @@ ")
+    referrer, agent = others or ("-", BROWSER)
     escape = _escape_as_apache if number % 2 else _escape_as_nginx
-    if request.startswith("RAW "):
-        sent, status = request[4:], 400
-    else:
-        sent, status = escape(_spell(request, number)), 200
+    raw = request.removeprefix("RAW ")
+    sent, status = (raw, 400) if raw != request else (escape(_spell(request, number)), 200)
     return (
         f'{source_ip} - - [{at:%d/%b/%Y:%H:%M:%S %z}] "{sent}" {status} 512 '
         f'"{escape(referrer)}" "{escape(agent)}"'
@@ -80,9 +92,10 @@ def _render(source_ip: str, at: datetime, number: int, written: str) -> str:
 def _spell(request: str, number: int) -> str:
     if request.startswith("? "):
         payload = request[2:]
-        spelled = re.search(r"%[0-9a-f]{2}|%u|\w&\w+[\[=]", payload, re.IGNORECASE)
-        encode = ENCODINGS[2 if spelled else number % 3]
-        text = payload.replace(" ", "+") if spelled else encode(payload)
+        if re.search(r"%[0-9a-f]{2}|%u|\w&\w+[\[=]", payload, re.IGNORECASE):
+            text = ENCODINGS[2](payload.replace(" ", "+")).replace("%26", "&")
+        else:
+            text = ENCODINGS[number % 3](payload)
         request = "GET " + TARGETS[number % 4].format(text)
     return request if request.endswith(("HTTP/1.0", "HTTP/1.1")) else f"{request} HTTP/1.1"
 

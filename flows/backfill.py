@@ -108,7 +108,7 @@ def backfill_logs(
     with recorded_run(RunKind.BACKFILL, name, location, asked) as run:
         plan = find_objects(run, location, tale)
         for shard in split(plan, shards):
-            count_objects(run, location, shard, tale, event_range)
+            count_objects(run, location, shard, tale, thresholds, event_range)
         found = evaluate_rules(run, thresholds, allowlist)
         tale.notes += found.notes
         judged = judge_suspects(run, found.suspects, tale, analyst, with_research=research)

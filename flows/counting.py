@@ -1,6 +1,6 @@
 """What is new is found and counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from prefect import unmapped
@@ -11,6 +11,7 @@ from flows.lifecycle import Tale, error_of, explain
 from flows.report import MAX_NAMED
 from tasks.collect.batches import make_batches
 from tasks.collect.task import find_new_objects
+from tasks.detect.rules import Override
 from tasks.detect.task import tally_batch
 from tasks.model.errors import (
     ConfigurationError,
@@ -59,6 +60,7 @@ def count_objects(
     location: Location,
     objects: Sequence[LogObject],
     tale: Tale,
+    thresholds: Mapping[str, Override],
     event_range: EventRange | None = None,
 ) -> None:
     """Everything that is new is counted and committed, batch by batch."""
@@ -66,7 +68,11 @@ def count_objects(
     batches = [replace(b, number=done + b.number) for b in make_batches(objects)]
     progress = Progress(run, total=len(batches))
     futures = tally_batch.map(
-        unmapped(run), unmapped(location), batches, event_range=unmapped(event_range)
+        unmapped(run),
+        unmapped(location),
+        batches,
+        event_range=unmapped(event_range),
+        thresholds=unmapped(thresholds),
     )
     for future, batch in zip(futures, batches, strict=True):
         future.wait()

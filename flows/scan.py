@@ -70,7 +70,7 @@ def scan_logs(
     tale = Tale()
     with recorded_run(RunKind.SCAN, LIVE, location) as run:
         plan = find_objects(run, location, tale)
-        count_objects(run, location, plan.to_read, tale)
+        count_objects(run, location, plan.to_read, tale, thresholds)
         found = evaluate_rules(run, thresholds, allowlist)
         tale.notes += found.notes
         judged = judge_suspects(run, found.suspects, tale)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.detect.evaluate import LoadedTally, Touched, evaluate
 from tasks.detect.rules import Rule, RuleSet, load_rules
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.tally import ORDINARY_SHARE, Tally, TallyBuilder, sample_limits, sample_shares
+from tasks.detect.tally import ORDINARY, Tally, TallyBuilder, sample_limits, sample_shares
 from tasks.model.events import Event, EventCategory
 
 RULES = load_rules(Path(__file__).parent / "data" / "rules" / "counting.yml")
@@ -230,7 +230,7 @@ def reference_samples(lines: Iterable[Line], rules: RuleSet = RULES) -> set[byte
     for line in lines:
         counters = [r.counter for r in rules.rules if _is_selected(r, line, rules)]
         slots = [c for c in counters if c in limits]
-        share = min((shares[c] for c in slots), default=ORDINARY_SHARE)
+        share = min((shares[c] for c in slots), default=shares[ORDINARY])
         for slot in slots or [""]:
             if _line_hash(line.text) % share:
                 continue

@@ -242,7 +242,7 @@ class TallyBuilder:
             known = self._combinations[marks] = Counters(
                 text=" ".join(filter(None, marks)),
                 slots=slots or ((ORDINARY, ORDINARY_SAMPLES),),
-                share=min((self._shares[m] for m in evidence), default=ORDINARY_SHARE),
+                share=min((self._shares[m] for m in evidence), default=self._shares[ORDINARY]),
             )
         return known
 
@@ -401,6 +401,9 @@ def sample_shares(rules: RuleSet) -> dict[str, int]:
         else min(ORDINARY_SHARE, 1 << max(0, (rule.threshold // 8).bit_length() - 1))
         for rule in rules.rules
     }
+    evident = sample_limits(rules)
+    others = [share for counter, share in shares.items() if counter not in evident]
+    return shares | {ORDINARY: min(others, default=ORDINARY_SHARE)}
 
 
 def keep_lowest(

@@ -54,18 +54,25 @@ class Found:
     tags=["object-store"],
 )
 def tally_batch(
-    run: Run, location: Location, batch: Batch, event_range: EventRange | None = None
+    run: Run,
+    location: Location,
+    batch: Batch,
+    event_range: EventRange | None = None,
+    thresholds: Mapping[str, Override] | None = None,
 ) -> BatchResult:
     """
     Count what every source IP did in these objects, and commit it with the ledger.
 
-    No threshold is applied here: an IP may be spread over many batches.
+    No threshold is applied here: an IP may be spread over many batches. But where few lines make a
+    finding, more of them are kept as evidence.
 
     Raises:
         TransientError: Nothing was committed; reading again is safe.
     """
     source = open_source(location)
     rules = load_rules(settings().rules_file)
+    if thresholds:
+        rules = with_thresholds(rules, thresholds)
     zone = ZoneInfo(settings().syslog_timezone)
     formats = load_formats(settings().formats_file, settings().trusted_proxies)
     limits = Limits(settings().max_object_bytes, settings().max_compression_ratio)

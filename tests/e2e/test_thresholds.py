@@ -66,3 +66,17 @@ def test_evidence_that_was_replaced_is_taken_back_by_the_same_rules(
 
     [(_, status, _)] = record(database)
     assert status == "closed"
+
+
+@pytest.mark.parametrize("threshold", [10, 25])
+def test_the_lowest_of_thresholds_still_has_evidence(database, tmp_path, threshold):
+    """A hundred addresses just above it: nobody is accused without a line."""
+    ips = [f"198.51.100.{n}" for n in range(1, 101)]
+    lines = "".join(flood(ip, threshold + 1) for ip in ips)
+    logs = scans.write_logs(tmp_path / "logs", {"a.log": lines})
+
+    scan(logs, thresholds={"http-request-volume": {"threshold": threshold}})
+
+    found = scans.rows(database, "SELECT source_ip, evidence FROM incidents")
+    assert len(found) == len(ips)
+    assert [ip for ip, evidence in found if len(str(evidence)) < 50] == []

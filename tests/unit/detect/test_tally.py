@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.detect import tally as tally_module
+from tasks.detect.rules import Override, load_rules, with_thresholds
 from tasks.detect.tally import Tally, TallyBuilder, excerpt, keep_lowest, sample_limits
 from tasks.model.errors import PermanentError
 from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, count, login, request
@@ -212,15 +213,18 @@ def test_benign_clients_cost_little():
     """About one of eight clients with a single page view leaves a line."""
     pages = [request(NEW_YEAR, "/", source_ip=f"198.51.{n // 250}.{n % 250}") for n in range(1000)]
 
-    assert 85 < count([pages]).samples.height < 165
+    assert 85 < count([pages], load_rules(None)).samples.height < 165
 
 
-def test_who_only_comes_often_leaves_evidence_whatever_the_threshold_of_a_run():
-    """A run may ask for a hundred requests: each of these fifty clients has a line to show."""
+@pytest.mark.parametrize("threshold", [1, 5, 12, 25, 100])
+def test_who_only_comes_often_leaves_evidence_whatever_the_threshold_of_a_run(threshold):
+    """It may ask for few requests or many: each of these fifty clients has a line to show."""
+    asked = {"http-request-volume": Override(threshold=threshold)}
+    rules = with_thresholds(load_rules(None), asked)
     clients = [f"198.51.100.{n}" for n in range(50)]
-    visits = [request(NEW_YEAR, f"/{n}", source_ip=ip) for n in range(100) for ip in clients]
+    visits = [request(NEW_YEAR, f"/{n}", source_ip=ip) for n in range(threshold) for ip in clients]
 
-    assert set(count([visits]).samples["source_ip"]) == set(clients)
+    assert set(count([visits], rules).samples["source_ip"]) == set(clients)
 
 
 def test_short_lines_are_kept_as_they_are():

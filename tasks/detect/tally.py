@@ -393,9 +393,10 @@ def sample_shares(rules: RuleSet) -> dict[str, int]:
     One of how many lines of a counter may be kept: 1, 2, 4, ... up to ORDINARY_SHARE.
 
     Where many lines make a finding, one of several is enough to leave some of each finding, and
-    clients that come nowhere near it leave few. A line of several counters goes by the smallest.
+    clients that come nowhere near it leave few. A line of several counters goes by the smallest,
+    and ordinary lines go by the smallest of the rules that they stand for.
     """
-    return {
+    shares = {
         rule.counter: 1
         if rule.is_signature
         else min(ORDINARY_SHARE, 1 << max(0, (rule.threshold // 8).bit_length() - 1))

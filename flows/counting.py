@@ -83,6 +83,9 @@ def count_objects(
             " are written, or leave the file out with the pattern."
             for key in result.hardly_understood[:MAX_NAMED]
         ]
+        slow = f"Lines were counted one by one, which takes ten times as long: {result.slowed_by}."
+        if result.slowed_by and slow not in tale.notes:
+            tale.notes.append(slow)
         progress.advance()
 
 

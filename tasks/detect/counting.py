@@ -40,6 +40,8 @@ class Counted:
     """Extents are numbered in the order of the results, which is what the ledger expects."""
     left_out: tuple[SkippedObject, ...] = ()
     """Objects that would not be read today, through no fault of theirs: no attempt is counted."""
+    slowed_by: str = ""
+    """Why many lines were counted one by one; empty where they were not."""
 
 
 def count_batch(
@@ -91,7 +93,7 @@ def count_batch(
         if result is not None:
             results.append(result)
             extent += len(result.extents)
-    return Counted(tuple(results), builder.build(), tuple(left_out))
+    return Counted(tuple(results), builder.build(), tuple(left_out), builder.slowed_by)
 
 
 def _explain_unexpected(error: Exception) -> str:
@@ -130,6 +132,7 @@ def commit_batch(
             for e in extents
             if e.lines >= MIN_LINES_TO_JUDGE and 2 * e.lines_unparsed > e.lines
         ),
+        slowed_by=counted.slowed_by,
     )
 
 

@@ -15,6 +15,7 @@ What is refused, a line or a text, goes the exact way line by line, which define
 tests/property/test_engine.py holds the one against the other.
 """
 
+import os
 import re
 import secrets
 import sys
@@ -112,18 +113,15 @@ _CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
 """Access lines state their year and zone, so any clock reads them alike."""
 
 
-def open_engine(rules: RuleSet, builder: "TallyBuilder") -> "Engine | None":
-    """An engine for *rules*, or None where they look at what it does not."""
-    return Engine(rules, builder) if _is_within_reach(rules) else None
+def load_kernel() -> Any:  # noqa: ANN401 -- a module
+    """
+    The compiled kernel.
 
+    Raises:
+        ImportError, OSError, RuntimeError: There is no compiler, or nowhere to keep code.
+    """
+    from tasks.detect import kernel
 
-@cache
-def load_kernel() -> Any:  # noqa: ANN401 -- a module, or None
-    """The compiled kernel, or None on a platform that has no compiler or nowhere to keep code."""
-    try:
-        from tasks.detect import kernel
-    except (ImportError, OSError, RuntimeError):
-        return None
     return kernel
 
 
@@ -137,6 +135,8 @@ class Engine:
         self._looks_at_hosts = any(t.field == "url_domain" for c in clauses for t in c.tests)
         self._seen_bytes = 0
         self._columns: _Columns | None = None
+        self._is_off = not _is_within_reach(rules)
+        self._slowed_by = "a rule looks at a field that is not in columns" if self._is_off else ""
 
     def count_block(
         self,
@@ -149,16 +149,28 @@ class Engine:
     ) -> BlockCount:
         """Count the regular lines of *block*; the others are refused."""
         self._seen_bytes += len(block)
-        if self._columns is None:
-            is_warm = "tasks.detect.kernel" in sys.modules
-            if not is_warm and self._seen_bytes < _cold_bytes():
-                return BlockCount.nothing(block, lines_before)
-            if load_kernel() is None:
-                return BlockCount.nothing(block, lines_before)
-            self._columns = _Columns(self._rules, self._builder, load_kernel())
+        columns = self._columns or self._open_columns()
+        if columns is None:
+            return BlockCount.nothing(block, lines_before)
         rewritten = None if self._looks_at_hosts else rewrite(block)
         source = _Source(block, rewritten, lines_before)
-        return self._columns.count_block(extent, source, since, until)
+        return columns.count_block(extent, source, since, until)
+
+    @property
+    def slowed_by(self) -> str:
+        """Why many lines were counted one by one; empty where they were not."""
+        return self._slowed_by if self._seen_bytes >= _COLD_BYTES else ""
+
+    def _open_columns(self) -> "_Columns | None":
+        is_warm = "tasks.detect.kernel" in sys.modules
+        if self._is_off or (not is_warm and self._seen_bytes < _cold_bytes()):
+            return None
+        try:
+            self._columns = _Columns(self._rules, self._builder, load_kernel())
+        except (ImportError, OSError, RuntimeError) as error:
+            self._is_off = True
+            self._slowed_by = f"the compiled part cannot be loaded ({type(error).__name__})"
+        return self._columns
 
     def flush(self) -> None:
         """All samples and values are with the builder."""
@@ -259,10 +271,14 @@ class _Outcomes:
         self._numbers.clear()
 
 
+@cache
 def _cold_bytes() -> int:
-    version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    compiled = Path(__file__).with_name("__pycache__").glob(f"kernel.scan_lines-*.{version}.nbi")
-    return _COLD_BYTES if any(compiled) else _COLD_BYTES * _COMPILING
+    """From how many bytes on the kernel is worth loading."""
+    index = f"kernel.scan_lines-*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
+    # where Numba keeps what it has compiled
+    kept = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(kept) if kept else Path(__file__).with_name("__pycache__")
+    return _COLD_BYTES if any(folder.rglob(index)) else _COLD_BYTES * _COMPILING
 
 
 class _Columns:

@@ -10,7 +10,7 @@ from polars.exceptions import PolarsError
 
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.reader import BlockCount
-from tasks.detect.engine import Engine, open_engine
+from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
 from tasks.detect.packed import LAST_PACKED_MINUTE
@@ -68,6 +68,8 @@ ORDINARY_SHARE: Final = 8
 
 _MAGIC: Final = b"MWT1"
 _SCHEMAS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
+_LEFT_OUT: Final = (b"V", b"S")
+"""Kinds that say nothing of who did something when."""
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
 """Rows that nearly always fit into one part; what does not fit is encoded twice."""
 _FLUSH_ENTRIES: Final = 50_000
@@ -115,6 +117,12 @@ class Tally:
             samples=self.samples.filter(mine),
         )
 
+    def within(self, minutes: tuple[int, int]) -> Self:
+        """What happened in these minutes, half-open."""
+        there = pl.col("minute").is_between(*minutes, closed="left")
+        tables = (self.counts, self.values, self.samples)
+        return type(self)(*(table.filter(there) for table in tables))
+
     def to_payloads(self, max_bytes: int = 4 * 1024**2) -> list[bytes]:
         """
         The tally in parts of at most *max_bytes* (>= 64 KiB), in no particular order.
@@ -130,9 +138,17 @@ class Tally:
         ]
 
     @classmethod
-    def from_payloads(cls, parts: Iterable[bytes], keep: Collection[int] | None = None) -> Self:
+    def from_payloads(
+        cls,
+        parts: Iterable[bytes],
+        keep: Collection[int] | None = None,
+        *,
+        counts_only: bool = False,
+    ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
+
+        With *counts_only* its values and samples are left out.
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -141,6 +157,8 @@ class Tally:
             kind: [schema.to_frame()] for kind, schema in _SCHEMAS.items()
         }
         for part in parts:
+            if counts_only and part[len(_MAGIC) : len(_MAGIC) + 1] in _LEFT_OUT:
+                continue
             kind, table = _decode(part)
             tables[kind].append(table)
         tally = cls(*(pl.concat(pieces) for pieces in tables.values()))
@@ -170,7 +188,7 @@ class TallyBuilder:
             _Table(VALUES, _lowest_values),
             _Table(SAMPLES, self._lowest_samples),
         )
-        self._engine = open_engine(rules, self) if is_compiled else None
+        self._engine = Engine(rules, self) if is_compiled else None
 
     def sink(self, extent: int) -> "ExtentSink":
         """
@@ -187,6 +205,11 @@ class TallyBuilder:
             table.drop(extent)
         if self._engine is not None:
             self._engine.drop(extent)
+
+    @property
+    def slowed_by(self) -> str:
+        """Why many lines were counted one by one; empty where they were not."""
+        return self._engine.slowed_by if self._engine else ""
 
     def build(self) -> Tally:
         """The tally of everything counted so far."""

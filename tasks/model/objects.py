@@ -225,6 +225,8 @@ class BatchResult:
     """(object_key, sample), at most ten."""
     hardly_understood: tuple[str, ...] = ()
     """Keys of objects of which no format understood most lines."""
+    slowed_by: str = ""
+    """Why many lines were counted one by one; empty where they were not."""
 
 
 @dataclass(frozen=True, slots=True)

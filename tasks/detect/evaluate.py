@@ -49,10 +49,12 @@ HOUR: Final = 60
 RULE_SAMPLES: Final = 5
 """Lines per rule and suspicious hour."""
 ORDINARY_SAMPLES: Final = 3
+SLICE_SIZE: Final = 100_000
+"""IPs with an hour that are evaluated together; a million takes more than a GiB."""
 ADDRESSES: Final = 8
 """Of an IPv6 network in an hour."""
 
-_BUFFER_ROWS: Final = 2_000_000
+_BUFFER_ROWS: Final = 500_000
 _COMMON_ROWS: Final = 100_000
 _PLACE: Final = ["source_ip", "minute"]
 _PAIR: Final = ["source_ip", "hour"]
@@ -145,16 +147,20 @@ class Touched:
         """Whether there is nothing to evaluate."""
         return self.hours.is_empty()
 
-    def slices(self, hours: int = 24) -> Iterator[Self]:
+    def slices(self, hours: int = 24, size: int = SLICE_SIZE) -> Iterator[Self]:
         """
-        The same in pieces of so many hours, in order of time.
+        The same in pieces of at most so many hours, and about *size* IPs with an hour.
 
         Evaluating them one after the other needs the memory of one and gives what evaluating all
         at once gives, as long as all tallies are on record before the first is evaluated.
         """
-        slot = self.hours["hour"] // hours
-        for number in slot.unique().sort():
-            yield type(self)(self.hours.filter(slot == number))
+        sizes = self.hours.group_by("hour").len().sort("hour").iter_rows()
+        for start, end, together in _cut(sizes, hours, size):
+            piece = self.hours.filter(pl.col("hour").is_between(start, end))
+            parts = -(-together // size)
+            for part in range(parts):
+                is_in = pl.col("source_ip").hash() % parts == part
+                yield type(self)(piece.filter(is_in) if parts > 1 else piece)
 
     @classmethod
     def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
@@ -247,6 +253,18 @@ def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]
     lines = keep_lowest(samples, sample_limits(rules), _PLACE).with_columns(_HOUR)
     chosen = choose_lines(rules, lines, minutes, _PLACE)
     return assemble(rules, findings, activity, chosen, leading_addresses(did))
+
+
+def _cut(sizes: Iterable[tuple[int, int]], hours: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """First and last hour of each piece, and how much is in it; *sizes* are in order of time."""
+    start = end = together = 0
+    for hour, more in sizes:
+        if together and (hour >= start + hours or together + more > size):
+            yield start, end, together
+            together = 0
+        start, end, together = (start if together else hour), hour, together + more
+    if together:
+        yield start, end, together
 
 
 # what is affected

@@ -158,7 +158,7 @@ class _Evaluation:
         pieces: list[pl.DataFrame] = []
         counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
         for segment in segments:
-            tally = _load(segment, self._all_rules).tally
+            tally = _load(segment, self._all_rules, counts_only=True).tally
             pieces.append(Touched.by([tally]).hours)
             for own, grouping in zip(counted, self._groupings, strict=True):
                 own.append(Touched.by([grouping.select(tally)]).hours)
@@ -171,7 +171,7 @@ class _Evaluation:
 
         def tallies() -> Iterator[LoadedTally]:
             for segment in stored:
-                loaded = _load(segment, self._all_rules)
+                loaded = _load(segment, self._all_rules, within=needed)
                 for watch in watches:
                     watch.notice(loaded.tally, needed)
                 yield loaded
@@ -205,7 +205,7 @@ class _Evaluation:
         is_allowed = self._is_allowed_in if self._allowlist else None
         needed = needed_minutes(touched, grouping.rules)
         stored = load_overlapping(connection, namespace, needed)
-        tallies = (_load(segment, self._all_rules) for segment in stored)
+        tallies = (_load(segment, self._all_rules, within=needed) for segment in stored)
         united = (grouping.unite(tally, alone, is_allowed) for tally in tallies)
         loaded = load(united, touched, grouping.rules)
         self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
@@ -331,6 +331,15 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
 
 
-def _load(segment: StoredSegment, rules: RuleSet) -> LoadedTally:
-    tally = Tally.from_payloads(segment.payloads, keep=segment.objects.keys())
+def _load(
+    segment: StoredSegment,
+    rules: RuleSet,
+    *,
+    counts_only: bool = False,
+    within: Sequence[Span] | None = None,
+) -> LoadedTally:
+    keep = segment.objects.keys()
+    tally = Tally.from_payloads(segment.payloads, keep, counts_only=counts_only)
+    if within is not None:
+        tally = tally.within((within[0][0], within[-1][1]))
     return LoadedTally(roll_up(tally, rules.ipv6_prefix), segment.objects)

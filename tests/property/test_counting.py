@@ -221,7 +221,7 @@ def test_slices_say_what_the_whole_says(lines, width):
     touched = Touched.by([tally.tally])
     pieces = {
         (h.source_ip, h.hour): h
-        for piece in touched.slices(width)
+        for piece in touched.slices(width, size=2)
         for h in evaluate(RULES, [tally], piece)
     }
 

@@ -270,3 +270,17 @@ def test_an_hour_survives_the_database():
     hours = suspect_hours([*requests(5), request(NEW_YEAR, '/"\u2603?id=union select\x00')])
 
     assert [SuspectHour.from_json(json.loads(json.dumps(h.to_json()))) for h in hours] == hours
+
+
+@pytest.mark.parametrize(("hours", "size"), [(24, 1000), (24, 7), (2, 3), (1, 1)])
+def test_slices_are_small_and_hold_everything_once(hours, size):
+    """However many IPs one hour has, and however many hours there are."""
+    at = {f"192.0.2.{n}": (60 * (n // 10), 60 * (n // 10 + n % 4)) for n in range(40)}
+    touched = Touched.within(at)
+
+    slices = [piece.hours for piece in touched.slices(hours, size)]
+
+    assert sorted(row for s in slices for row in s.rows()) == sorted(touched.hours.rows())
+    assert all(s["hour"].max() - s["hour"].min() < hours for s in slices if s.height)
+    assert all(s.height <= size or s["hour"].n_unique() == 1 for s in slices)
+    assert max(s.height for s in slices) <= max(3 * size, 8)

@@ -127,7 +127,10 @@ class Reader:
         return (text for text in _find_addresses(folded) if not self._is_own(text))
 
     def _is_own(self, text: str) -> bool:
-        address = ip_address(text)
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
         if address.is_loopback or address.is_unspecified or address.is_link_local:
             return True  # nobody is accused by these
         own = (self.incident.source_ip, self.incident.activity.most_active_address)
@@ -163,7 +166,7 @@ def _find_addresses(folded: str) -> Iterator[str]:
     for found in _IPV4.finditer(folded):
         octets = [int(number) for number in re.findall(r"\d+", found[0])]
         # 0.0 at the end is a version of a program, and no host
-        if max(octets) < 256 and octets[2:] != [0, 0]:
+        if octets[2:] != [0, 0]:
             yield ".".join(map(str, octets))
     for found in _IPV6.finditer(folded):
         try:

@@ -35,6 +35,7 @@ ACCUSING = [
     "The attacker is 8.8.\u200b8.8.",
     "The attacker is \uff18.\uff18.\uff18.\uff18.",
     "The attacker is 008.008.008.008.",
+    "The attacker is 301.8.8.8.",
     "The attacker is 2001:4860:4860::8888.",
     "Block 203.0.113.0/24.",
     "The attacker hides behind dns.google.",

@@ -17,9 +17,9 @@ from tasks.model.incidents import (
     Family,
     Finding,
     Incident,
-    Severity,
     Status,
     StoredIncident,
+    rate,
 )
 from tasks.model.objects import digest
 
@@ -192,7 +192,7 @@ def _incident(hours: Sequence[SuspectHour], namespace: str) -> Incident:
         namespace=namespace,
         source_ip=source_ip,
         family=_family(findings),
-        severity=_severity(findings),
+        severity=rate(findings),
         status=Status.SUSPECTED,
         first_seen=_time(first_minute),
         last_seen=_time(hours[-1].last_minute),
@@ -258,16 +258,6 @@ def _family(findings: Sequence[Finding]) -> Family:
         events[finding.family] += finding.event_count
         severity[finding.family] = max(severity[finding.family], finding.severity.rank)
     return min(events, key=lambda f: (-events[f], -severity[f], _FAMILIES.index(f)))
-
-
-def _severity(findings: Sequence[Finding]) -> Severity:
-    """That of the worst finding; one step above where a line tries to talk it down."""
-    others = [f.severity for f in findings if f.rule_id != INJECTION_RULE]
-    worst = max((f.severity for f in findings), key=lambda s: s.rank)
-    is_talked_down = 0 < len(others) < len(findings)
-    if not is_talked_down:
-        return worst
-    return max(worst, max(others, key=lambda s: s.rank).next_worse, key=lambda s: s.rank)
 
 
 def _activity(hours: Sequence[SuspectHour]) -> Activity:

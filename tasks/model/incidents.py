@@ -1,5 +1,6 @@
 """Findings, evidence and incidents: what the rules say of one source IP."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -179,6 +180,19 @@ class Incident:
     def families(self) -> tuple[Family, ...]:
         """All families of the findings, the incident's own first."""
         return tuple(dict.fromkeys((self.family, *(f.family for f in self.findings))))
+
+
+def rate(findings: Sequence[Finding]) -> Severity:
+    """
+    How bad an incident with these *findings* is: as the worst of them.
+
+    One step above where a line tries to talk the others down: who does that means harm.
+    """
+    others = [f.severity for f in findings if f.rule_id != INJECTION_RULE]
+    worst = max((f.severity for f in findings), key=lambda s: s.rank)
+    if not 0 < len(others) < len(findings):
+        return worst
+    return max(worst, max(others, key=lambda s: s.rank).next_worse, key=lambda s: s.rank)
 
 
 VOLUME_CHANGE = 10

@@ -21,6 +21,7 @@ from tasks.model.incidents import (
     Status,
     StoredIncident,
     Suspect,
+    rate,
 )
 from tasks.model.objects import digest
 from tasks.model.verdicts import Conclusion, Judged, Research, Verdict, conclude
@@ -324,7 +325,7 @@ def _incident(row: Row[Any]) -> Incident:
         namespace=row.namespace,
         source_ip=row.source_ip,
         family=Family(row.family),
-        severity=max((f.severity for f in findings), key=lambda s: s.rank),
+        severity=rate(findings),
         status=Status(row.status),
         first_seen=row.first_seen,
         last_seen=row.last_seen,

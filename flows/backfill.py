@@ -84,7 +84,7 @@ def backfill_logs(
         allowlist: Networks that are never suspects, each with a reason and an optional expiry.
         analyst: bedrock asks the model about every suspect, and costs what that costs.
         research: Search the web about those that are not benign.
-        alert: Send alerts for incidents that may be long past.
+        alert: Send alerts for all that the backfill finds, and for what it found before without.
     """
     if name == LIVE:
         raise ConfigurationError(
@@ -140,7 +140,9 @@ def main(
         AnalystName, typer.Option(help="bedrock asks the model about every suspect.")
     ] = AnalystName.RULES,
     research: Annotated[bool, typer.Option("--research", help="Search the web.")] = False,
-    alert: Annotated[bool, typer.Option("--alert", help="Send alerts.")] = False,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Tell what it finds, and what it found before without.")
+    ] = False,
 ) -> None:
     """Count historical logs as scanning would have counted them, and judge what stands out."""
     thresholds, allowlist = parse_thresholds(threshold or []), parse_allowlist(allow or [])

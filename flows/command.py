@@ -138,11 +138,14 @@ def outcome_of(state: State[Any]) -> RunSummary | Exception:
 
 def _explain(error: Exception) -> int:
     """Say why there is no summary, and give the exit code."""
-    if isinstance(error, MiddlewatchError):
-        _complain(str(error))
-    else:
-        _complain(f"The run ended unexpectedly: {type(error).__name__}: {error}")
     is_users = isinstance(error, (ConfigurationError, ParameterTypeError, ValidationError))
+    if is_users or isinstance(error, MiddlewatchError):
+        _complain(str(error))
+    else:  # its text may hold anything
+        _complain(
+            f"The run ended unexpectedly ({type(error).__name__}): its log says where, please"
+            " report it; the next run takes up what is left."
+        )
     return WRONG_USE if is_users else RETRIED_LATER
 
 

@@ -1,5 +1,6 @@
 """A run from its first record on: who it is, what it has to tell, what became of its tasks."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,19 @@ class Tale:
     def note_service(self, name: str, *, worked: bool) -> None:
         """It did its part, or not; once is enough to be no outage."""
         (self.working if worked else self.failing).add(name)
+
+
+class _WithoutTraceback(logging.Filter):
+    """A failure that has words of its own needs no traceback, which Prefect logs with each."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        if record.exc_info and isinstance(record.exc_info[1], MiddlewatchError):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_WithoutTraceback())
 
 
 def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:

@@ -24,10 +24,18 @@ from tasks.model.incidents import (
     rate,
 )
 from tasks.model.objects import digest
-from tasks.model.verdicts import Conclusion, Judged, Research, Verdict, conclude
+from tasks.model.verdicts import (
+    AnalystName,
+    Conclusion,
+    Judged,
+    Judgement,
+    Research,
+    Verdict,
+    conclude,
+)
 from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.runs import check_in_charge
-from tasks.store.tables import incidents
+from tasks.store.tables import deliveries, incidents
 
 FINDINGS = TypeAdapter(tuple[Finding, ...])
 EVIDENCE = TypeAdapter(tuple[EvidenceLine, ...])
@@ -249,10 +257,44 @@ def _prepare_alert(row: Row[Any], judged: Judged) -> Alert | None:
     status = conclusion.incident.status
     if row.status == Status.CLOSED or not status.is_alerted:
         return None
+    return _alert("changed" if Status(row.status).is_alerted else status.value, conclusion)
+
+
+def untold_alerts(engine: Engine, namespace: str, channel: str) -> list[Alert]:
+    """What people would have been told of incidents that were judged while nobody was to be."""
+    known = select(deliveries.c.id).where(
+        deliveries.c.incident_id == incidents.c.id, deliveries.c.channel == channel
+    )
+    untold = select(incidents).where(
+        incidents.c.namespace == namespace,
+        incidents.c.status.in_([status.value for status in Status if status.is_alerted]),
+        ~known.exists(),
+    )
+    alerts = []
+    with transaction(engine) as connection:
+        for row in connection.execute(untold.order_by(incidents.c.id)):
+            with suppress(ValueError):  # then only the report of the run that judged it has it
+                conclusion = _conclusion(row)
+                alerts.append(_alert(conclusion.incident.status.value, conclusion))
+    return alerts
+
+
+def _alert(change: str, conclusion: Conclusion) -> Alert:
     kind = conclusion.incident.kind
     evidence = digest(*sorted(kind.families), kind.severity, len(str(kind.request_count)))[:12]
-    change = "changed" if Status(row.status).is_alerted else status.value
     return Alert(f"{change}-{evidence}", conclusion)
+
+
+def _conclusion(row: Row[Any]) -> Conclusion:
+    """What *_verdict_columns* has put on record."""
+    judgement = Judgement(
+        verdict=Verdict.model_validate(row.verdict),
+        analyst=AnalystName(row.analyst),
+        analyst_reason=row.analyst_reason,
+        model_id=row.model_id,
+        prompt_sha256=row.prompt_sha256,
+    )
+    return conclude(_incident(row), judgement, RESEARCH.validate_python(row.research))
 
 
 def record_conclusions(

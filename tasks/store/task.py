@@ -11,12 +11,12 @@ from prefect.tasks import exponential_backoff
 from tasks import retry
 from tasks.model.alerts import DeliveryState, Due
 from tasks.model.incidents import Status
-from tasks.model.runs import Run
+from tasks.model.runs import Run, RunKind
 from tasks.model.verdicts import Judged
 from tasks.settings import settings
 from tasks.store.deliveries import Outbox
 from tasks.store.engine import insist
-from tasks.store.incidents import prepare_alerts, record_conclusions
+from tasks.store.incidents import prepare_alerts, record_conclusions, untold_alerts
 from tasks.store.runs import in_charge
 from tasks.store.schema import open_database
 
@@ -38,6 +38,8 @@ def queue_alerts(run: Run, judged: Sequence[Judged], channel: str, *, is_on: boo
     """
     Every alert is on record before the first attempt to send it.
 
+    A backfill that is to tell tells all that it has found, also before it was to.
+
     Returns:
         All that nobody has received yet, also of earlier runs; nothing when the channel is off.
     """
@@ -47,11 +49,14 @@ def queue_alerts(run: Run, judged: Sequence[Judged], channel: str, *, is_on: boo
     now = datetime.now(UTC)
     with in_charge(engine, run.id):
         alerts = prepare_alerts(engine, judged)
+        told = {alert.conclusion.incident.id for alert in alerts}
+        untold = {j.suspect.incident_id for j in judged} - told
+        if run.kind is RunKind.BACKFILL:
+            earlier = untold_alerts(engine, run.namespace, channel)
+            alerts += [a for a in earlier if a.conclusion.incident.id not in told | untold]
         outbox.add(alerts, state=state, run_id=run.id, now=now)
         if not is_on:
             return Due()
-        told = {alert.conclusion.incident.id for alert in alerts}
-        untold = {j.suspect.incident_id for j in judged} - told
         withdrawn = outbox.withdraw(told, untold, now)
         return replace(outbox.begin_attempt(now), withdrawn=withdrawn)
 

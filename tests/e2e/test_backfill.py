@@ -168,3 +168,21 @@ def counted(url, namespace):
         return len(scans.objects(url, namespace))
     except Exception:  # noqa: BLE001 -- no file, no table, or not yet migrated
         return 0
+
+
+def test_what_a_backfill_found_without_telling_is_told_when_it_is_asked_to(
+    logs, database, telegram
+):
+    """All of it, once, with the verdict on record; scans have nothing of the kind."""
+    quiet = backfill(logs)
+    told = backfill(logs, alert=True)
+    again = backfill(logs, alert=True)
+
+    assert quiet.deliveries == {}
+    assert told.suspects == 0
+    assert told.deliveries == {"sent": len(quiet.incidents)}
+    texts = "".join(message.text for message in telegram.messages)
+    for conclusion in quiet.incidents:
+        assert conclusion.incident.source_ip in texts
+        assert conclusion.judgement.verdict.summary[:60] in texts
+    assert again.deliveries == {}

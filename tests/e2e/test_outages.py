@@ -20,9 +20,9 @@ def since(url, number):
 
 
 def test_a_chat_that_is_down_is_named_since_the_first_run_without_it(
-    database, telegram, tmp_path, quick_retries
+    database, telegram, tmp_path, quick_retries, caplog
 ):
-    """In the state and in the report, with how long the alert waits, until it is told."""
+    """In the state and in the report, with how long the alert waits; the log has no traceback."""
     logs = scans.write_logs(tmp_path / "logs", {"a.log": attack(IP)})
     telegram.always(chat.bad_gateway())
 
@@ -36,6 +36,8 @@ def test_a_chat_that_is_down_is_named_since_the_first_run_without_it(
     assert f"The alert for {IP}, waiting since {since(database, 0)[:13]}" in state.message
     assert "Telegram since" in render_report(outcome_of(state))
     assert third.outages == ()
+    assert "it is sent later" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_model_that_is_down_is_named_until_it_answers(database, bedrock, tmp_path, quick_retries):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import md5
 from io import BytesIO
 from pathlib import Path
@@ -71,6 +71,8 @@ class Scans:
     now: datetime = NOW
     allowlist: tuple[AllowlistEntry, ...] = ()
     asn_database: Path | None = None
+    zone: tzinfo = UTC
+    """Of times that name none."""
 
     @property
     def ledger(self) -> Ledger:
@@ -83,7 +85,7 @@ class Scans:
         self.ledger.record_seen(plan.seen)
         results = []
         for batch in make_batches(plan.to_read, max_objects=objects_per_batch):
-            counted = count_batch(source, batch, self.rules, UTC)
+            counted = count_batch(source, batch, self.rules, self.zone)
             results.append(commit_batch(self.ledger, batch, counted, "run", self.now))
         assert cover(plan, results).holds, cover(plan, results)
         return results

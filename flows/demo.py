@@ -38,9 +38,10 @@ def main() -> None:
     if isinstance(run, Exception):
         raise run
     link = RunLink(run.name)
-    console.rule("What Telegram would have sent: more than ten incidents are one digest")
-    print_alert(digest_message(run.incidents, link), console)
-    console.rule("One by one, they look like this")
+    if run.incidents:  # none: the run below says why
+        console.rule("What Telegram would have sent: more than ten incidents are one digest")
+        print_alert(digest_message(run.incidents, link), console)
+        console.rule("One by one, they look like this")
     for conclusion in run.incidents[:SHOWN_ALERTS]:
         print_alert(incident_message(conclusion, link), console)
     console.rule("The run")

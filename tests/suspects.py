@@ -12,6 +12,7 @@ from tasks.model.incidents import (
     Incident,
     Severity,
     Status,
+    rate,
 )
 
 START = datetime(2026, 2, 22, 19, 12, tzinfo=UTC)
@@ -73,7 +74,7 @@ def make_incident(
         "namespace": "live",
         "source_ip": ATTACKER,
         "family": findings[0].family,
-        "severity": max((f.severity for f in findings), key=lambda s: s.rank),
+        "severity": rate(findings),
         "status": Status.SUSPECTED,
         "first_seen": START,
         "last_seen": START + timedelta(minutes=4),

@@ -5,6 +5,8 @@ from dataclasses import replace
 from tasks.model.incidents import Incident
 from tasks.model.redaction import redact
 from tasks.model.verdicts import AnalystName, Citation, Judgement, Usage
+from tasks.triage.confidential import NOTHING
+from tasks.triage.prose import Reader
 from tasks.triage.rules_analyst import judge_by_rules
 
 
@@ -27,14 +29,13 @@ def share_judgement(shared: Judgement | None, incident: Incident, reason: str | 
     if shared.verdict.verdict.is_benign:
         return own
     said = shared.verdict
-    is_about_another = said.ip_address in said.probable_attack_type
+    # of another suspect, it may name that one
+    attack_type = Reader(incident, (), NOTHING).read_description(said.probable_attack_type, 200)
     verdict = own.verdict.model_copy(
         update={
             "verdict": said.verdict,
             "confidence_level": said.confidence_level,
-            "probable_attack_type": own.verdict.probable_attack_type
-            if is_about_another
-            else said.probable_attack_type,
+            "probable_attack_type": attack_type or own.verdict.probable_attack_type,
             "evidence": _find_own(said.evidence, incident) or own.verdict.evidence,
         }
     )
@@ -44,6 +45,7 @@ def share_judgement(shared: Judgement | None, incident: Incident, reason: str | 
         analyst_reason=reason,
         usage=Usage(),
         citations_rejected=0,
+        texts_replaced=0,
         redacted=0,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from tasks.detect.incidents import chain, reach, reconcile
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import (
+    INJECTION_RULE,
     Activity,
     EvidenceLine,
     Family,
@@ -140,6 +141,39 @@ def test_family_is_what_most_of_the_content_is():
     assert incident.severity is Severity.CRITICAL
     assert [f.rule_id for f in incident.findings] == ["attack", "probes", "volume"]
     assert incident.families[0] is Family.RECONNAISSANCE
+
+
+TALK = replace(
+    FOUND, rule_id=INJECTION_RULE, family=Family.OTHER, severity=Severity.MEDIUM, event_count=99
+)
+
+
+@pytest.mark.parametrize(
+    ("severity", "raised"),
+    [
+        (Severity.LOW, Severity.MEDIUM),
+        (Severity.MEDIUM, Severity.HIGH),
+        (Severity.HIGH, Severity.CRITICAL),
+        (Severity.CRITICAL, Severity.CRITICAL),
+    ],
+)
+@pytest.mark.parametrize("is_signature", [True, False])
+def test_who_talks_to_the_analyst_is_one_step_worse(severity, raised, is_signature):
+    """Beside whatever else there is; and it stays what that is, however much is said."""
+    other = replace(FOUND, severity=severity, is_signature=is_signature)
+
+    incident = one(hour(other, TALK))
+
+    assert incident.severity is raised
+    assert incident.family is FOUND.family
+    assert incident.has_signature_evidence
+
+
+def test_talk_alone_is_what_its_rule_says():
+    """One finding is no two."""
+    incident = one(hour(TALK))
+
+    assert (incident.severity, incident.family) == (Severity.MEDIUM, Family.OTHER)
 
 
 def test_family_of_equally_many_events_is_the_worse_one():

@@ -2,11 +2,12 @@
 
 import pytest
 
-from tasks.model.incidents import Severity
+from tasks.model.incidents import INJECTION_RULE, Family, Severity
 from tasks.model.verdicts import Confidence, VerdictKind
 from tasks.triage.answer import Accepted, Answer, Quote, Refused, check_answer
 from tasks.triage.citations import ShownLine
-from tests.suspects import ATTACKER, SQL_LINE, make_finding, make_incident
+from tasks.triage.rules_analyst import judge_by_rules
+from tests.suspects import ATTACKER, SQL_LINE, make_finding, make_incident, make_volume_finding
 
 SHOWN = [ShownLine("ab12-01", 1, SQL_LINE, SQL_LINE)]
 INCIDENT = make_incident()
@@ -121,3 +122,63 @@ def test_techniques_are_those_of_the_findings_and_real_ids_of_the_model():
 
     assert accept(techniques=named).verdict.techniques == ("T1190", "T1059.004")
     assert accept(techniques=[]).verdict.techniques == make_finding().techniques
+
+
+def test_where_a_line_talks_the_models_words_are_not_shown():
+    """It may judge, but what people read is the rules analyst's."""
+    talk = make_finding(rule_id=INJECTION_RULE, family=Family.OTHER)
+    incident = make_incident(make_finding(), talk)
+
+    outcome = check_answer(make_answer(), incident, SHOWN)
+
+    assert isinstance(outcome, Accepted)
+    own = judge_by_rules(incident).verdict
+    assert outcome.verdict.summary == own.summary
+    assert outcome.verdict.recommended_action == own.recommended_action
+    assert outcome.verdict.probable_attack_type == own.probable_attack_type
+    assert outcome.texts_replaced == 3
+
+
+def test_benign_against_content_tells_the_facts_first():
+    """People get what the rules know, the rules' advice, and the model's words as words."""
+    outcome = accept(
+        verdict=VerdictKind.BENIGN,
+        summary="The documentation search took SQL words.",
+        recommended_action="No action needed.",
+        probable_attack_type="none",
+        evidence=[],
+    )
+
+    verdict = outcome.verdict
+    own = judge_by_rules(INCIDENT).verdict
+    assert verdict.verdict is VerdictKind.BENIGN
+    assert own.summary in verdict.summary
+    assert 'In its words: "The documentation search took SQL words."' in verdict.summary
+    assert verdict.recommended_action == own.recommended_action
+    assert verdict.probable_attack_type == own.probable_attack_type
+    assert verdict.confidence_level is Confidence.LOW
+
+
+def test_a_count_beyond_doubt_is_not_benign():
+    """Whatever the lines say, so many failed logins are for people to let go."""
+    incident = make_incident(make_volume_finding(Family.BRUTE_FORCE, 90, 15))
+
+    outcome = check_answer(make_answer(verdict=VerdictKind.BENIGN), incident, SHOWN)
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.verdict.verdict is VerdictKind.INSUFFICIENT_DATA
+    assert "please check" in outcome.verdict.summary
+
+
+def test_a_text_that_may_not_be_shown_is_replaced_alone():
+    """The others stay the model's."""
+    outcome = accept(summary="The attacker is 8.8.8.8.")
+
+    assert outcome.verdict.summary == judge_by_rules(INCIDENT).verdict.summary
+    assert outcome.verdict.recommended_action == "Block it."
+    assert outcome.texts_replaced == 1
+
+
+def test_lines_are_named_as_the_record_does():
+    """Their ids in a call mean nothing to people."""
+    assert accept(summary="See ab12-01 for it.").verdict.summary == "See line 1 for it."

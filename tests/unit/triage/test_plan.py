@@ -173,3 +173,12 @@ def test_an_attack_type_that_names_another_address_is_not_shared():
     verdict = share_judgement(said, incident(7), "budget").verdict
 
     assert incident(0).source_ip not in verdict.probable_attack_type
+
+
+def test_an_attack_type_that_names_an_address_of_another_network_is_not_shared():
+    """An IPv6 suspect is a network, and any address in it is somebody."""
+    said = by_model(probable_attack_type="SQL injection by 2001:db8:bad::7")
+
+    verdict = share_judgement(said, incident(7), "budget").verdict
+
+    assert "2001" not in verdict.probable_attack_type

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.model.incidents import Activity, EvidenceLine, Family, Severity
+from tasks.model.incidents import INJECTION_RULE, Activity, EvidenceLine, Family, Severity
 from tasks.model.verdicts import AnalystName, Confidence, Usage, VerdictKind
 from tasks.triage.rules_analyst import judge_by_rules
 from tests.suspects import ATTACKER, make_finding, make_incident, make_volume_finding
@@ -140,3 +140,17 @@ def test_the_strongest_matching_lines_are_cited_as_they_are():
 def test_the_same_incident_gives_the_same_verdict():
     """Deterministic, to the letter."""
     assert judge_by_rules(make_incident()) == judge_by_rules(make_incident())
+
+
+def test_who_talks_to_the_analyst_is_told_as_such():
+    """Beside the attack, with a warning for whoever reads the lines next."""
+    talk = make_finding(rule_id=INJECTION_RULE, family=Family.OTHER, severity=Severity.MEDIUM)
+
+    beside = judge(make_finding(), talk)
+    alone = judge(talk)
+
+    assert beside.probable_attack_type == "SQL injection, with text that instructs the analyst"
+    assert beside.severity is Severity.CRITICAL
+    assert alone.probable_attack_type == "Text that instructs the analyst"
+    for verdict in (beside, alone):
+        assert "Believe nothing that its log lines say" in verdict.recommended_action

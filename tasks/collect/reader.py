@@ -87,6 +87,10 @@ SinkFor = Callable[[bool], Sink | BlockSink]
 _SAMPLES = 3
 _SEARCHED_BYTES = 1024 * 1024
 _SAMPLE_CHARACTERS = 200
+_TEXT = bytes(c for c in range(256) if c >= 0x20 or chr(c) in "\t\n\v\f\r\x1b")
+_BINARY_SHARE = 0.1
+"""Of the first bytes; what attackers put into a log stands between lines that are understood."""
+_LEAST_BINARY = 256
 _TOO_LONG = Unparsed(f"it is longer than {MAX_LINE_BYTES:,} bytes")
 
 
@@ -158,13 +162,14 @@ class _Reading:
         return self._read_stream(content, stream)
 
     def _read_immutable(self, content: Content) -> ObjectResult:
-        lines = LineReader(content.read)
+        head = content.read_fully(HEAD_BYTES)
+        lines = LineReader(_read_after(head, content.read))
         count = self._count(lines, line_number=0)
         if lines.unfinished:
             count.add([lines.unfinished.removesuffix(b"\r")])
         log_object = self._log_object
         extent = count.close(log_object.object_key, log_object.version, lines.end)
-        return ObjectResult(log_object, (extent,))
+        return self._unless_binary(ObjectResult(log_object, (extent,)), head)
 
     def _read_stream(self, content: Content, stream: FileStream) -> ObjectResult:
         head, tail, read = self._find_place(content, stream)
@@ -194,7 +199,20 @@ class _Reading:
             tail_sha256=digest_bytes(lines.tail),
             unfinished_id=None,
         )
-        return ObjectResult(self._log_object, tuple(extents), after)
+        result = ObjectResult(self._log_object, tuple(extents), after)
+        return result if stream.offset else self._unless_binary(result, head)
+
+    def _unless_binary(self, result: ObjectResult, head: bytes) -> ObjectResult:
+        """What is no text and holds no line of a log, such as wtmp, is nothing to count."""
+        is_understood = any(e.lines > e.lines_unparsed for e in result.extents)
+        strange = len(head.translate(None, _TEXT))
+        if is_understood or len(head) < _LEAST_BINARY or strange < len(head) * _BINARY_SHARE:
+            return result
+        error = (
+            f"'{self._log_object.object_key}' is binary and holds no line of a log: leave it out"
+            " with the pattern."
+        )
+        return ObjectResult(self._log_object, error=error, is_final=True)
 
     def _set_back(self, content: Content, stream: FileStream) -> ObjectResult:
         """The stream ends where this copy of it ends; all of it was counted before."""

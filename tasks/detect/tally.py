@@ -79,9 +79,6 @@ _LINE_CHARACTERS: Final = 2000
 _FOCUS_CHARACTERS: Final = 600
 _DECODED_CHARACTERS: Final = 8192
 
-Place = tuple[int, str, int]
-"""Extent ordinal, source IP, minute."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:

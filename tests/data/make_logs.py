@@ -59,7 +59,6 @@ SEARCHES = (
     "1+or+2+beds", "caf%C3%A9+%C3%A0+Paris", "%E6%9D%B1%E4%BA%AC+%E3%83%9B%E3%83%86%E3%83%AB",
     "O%27Connell+street", "insert+coin+update+2026", "alert+me+when+cheaper", "C%2B%2B+conference",
 )  # fmt: skip
-PRODUCTS = ("lamp", "desk-oak", "chair-union", "script-pen", "table-top", "shelf-select")
 
 
 @dataclass(frozen=True)

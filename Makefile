@@ -54,6 +54,9 @@ faults: .venv/.installed-tests ## every fault of tests/faults, not only the few 
 	@tests/servers/install-mariadb
 	@$(BIN)/pytest -m "" tests/faults
 
+injection: .venv/.installed-tests ## hostile log lines against models that obey and betray; prints what got through
+	@$(BIN)/pytest -m "" -q tests/injection
+
 check: .venv/.installed-tests ## lint, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -89,4 +92,4 @@ lock: .venv/.installed-tests ## compile both requirement files from pyproject.to
 bench-evaluate: .venv/.installed-tests ## how fast counts are merged and judged; ROWS=10000000
 	@$(BIN)/python -m tests.benchmarks.evaluation --rows $(or $(ROWS),10000000)
 
-.PHONY: help setup demo try-alert up server deploy worker test test-unit faults check bench-quality bench-detect bench-evaluate lock
+.PHONY: help setup demo try-alert up server deploy worker test test-unit faults injection check bench-quality bench-detect bench-evaluate lock

@@ -309,7 +309,7 @@ def _pick_evidence(
 
 
 def _where(line: EvidenceLine) -> str:
-    return f"{_clean_end(line.object_key, 80)}:{line.line_number}"
+    return f"{_clean_end(redact(line.object_key).text, 80)}:{line.line_number}"
 
 
 def _excerpt(line: str, quote: str, units: int) -> str:

@@ -196,7 +196,8 @@ def settings() -> Settings:
     The settings of this process.
 
     Raises:
-        ConfigurationError: A value is malformed; names the variable, not the value.
+        ConfigurationError: A value is malformed; names the variable, not the value. Or there is
+            a .env that cannot be read.
     """
     try:
         return Settings()
@@ -205,8 +206,12 @@ def settings() -> Settings:
             f"{_variable(str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors(include_input=False)
         )
-        # outside the except block the value would not be in the traceback's context either
-    raise ConfigurationError(f"Set these environment variables right and try again: {problems}.")
+        told = f"Set these environment variables right and try again: {problems}."
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        told = f"The file {Path('.env').absolute()} cannot be read ({why}): mend it or its rights."
+    # outside the except blocks the values would not be in the traceback's context either
+    raise ConfigurationError(told)
 
 
 def _variable(field: str) -> str:

@@ -41,7 +41,6 @@ MYSQL_CONFIGURATION = {
     1698: "refused the user or password: set MIDDLEWATCH_DATABASE_URL right",
     2026: "has no TLS, which the ssl_ parameters of MIDDLEWATCH_DATABASE_URL ask for: turn it on "
     "there, or leave them out",
-    3159: "takes encrypted connections only: add ssl_ca=PATH to MIDDLEWATCH_DATABASE_URL",
 }
 PARAMETERS: dict[str, frozenset[str]] = {
     "sqlite": frozenset(),

@@ -1,5 +1,7 @@
 """What an environment may say, and what is said about the rest."""
 
+from traceback import format_exception
+
 import pytest
 
 from tasks.model.errors import ConfigurationError
@@ -49,3 +51,14 @@ def test_all_that_is_wrong_is_said_at_once(monkeypatch):
     assert "MIDDLEWATCH_BEDROCK_CONCURRENCY" in str(caught.value)
     assert "MIDDLEWATCH_SYSLOG_TIMEZONE" in str(caught.value)
     assert "s3cr3t-word" not in str(caught.value)
+
+
+def test_an_env_file_that_cannot_be_read_is_named(tmp_path):
+    """It was a traceback, with the content of the file in it."""
+    (tmp_path / ".env").write_bytes(b"TAVILY_API_KEY=s3cr3t-word\nMIDDLEWATCH_SOURCE=\xff\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        settings()
+
+    assert str(tmp_path / ".env") in str(caught.value)
+    assert "s3cr3t-word" not in "".join(format_exception(caught.value))

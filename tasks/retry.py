@@ -13,11 +13,11 @@ PATIENCE_SECONDS = 60
 
 
 def if_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry on TransientError only; everything else is a bug or a fact."""
+    """Retry on TransientError, unless the client did; everything else is a bug or a fact."""
     try:
         state.result()
-    except TransientError:
-        return True
+    except TransientError as error:
+        return not error.was_retried
     except Exception:  # noqa: BLE001 -- any other failure is final by definition
         return False
     return False

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_s3.client import S3Client
 
-_ATTEMPTS = 3
+_ATTEMPTS = 4
+"""
+Of each request, and no more by Prefect, unlike with other services: a listing and a batch are
+thousands of requests, and one that is answered "slow down" is no reason to make all of them again.
+"""
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 60
+_READ_SECONDS = 30
 _CREDENTIAL_CODES = {
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
@@ -146,7 +150,10 @@ class Bucket:
     def _not_listable(self, error: Exception) -> MiddlewatchError:
         code = _code_of(error)
         if _is_transient(error, code):
-            return TransientError(f"{self.uri} cannot be listed now ({code}); it is tried again.")
+            return TransientError(
+                f"{self.uri} cannot be listed now ({code}); the next run tries again.",
+                was_retried=True,
+            )
         if code == "NoSuchBucket":
             what = "there is no such bucket; check the source"
         elif isinstance(error, exceptions.ClientError) and error.operation_name == "AssumeRole":
@@ -176,7 +183,7 @@ class Bucket:
         if code in _OBJECT_CODES:
             return ObjectError(f"{name} {_OBJECT_CODES[code]}.")
         if _is_transient(error, code) or isinstance(error, exceptions.EndpointConnectionError):
-            return TransientError(f"{name} cannot be read now ({code}).")
+            return TransientError(f"{name} cannot be read now ({code}).", was_retried=True)
         if code in _CREDENTIAL_CODES or isinstance(error, exceptions.NoCredentialsError):
             return ConfigurationError(
                 f"{name} cannot be read: AWS refuses the credentials ({code}); renew them."

@@ -79,7 +79,8 @@ def count_batch(
             failures_in_a_row = 0
         except TransientError as error:
             failures_in_a_row += 1
-            if not is_last_attempt or failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            is_final = is_last_attempt or error.was_retried
+            if not is_final or failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
                 raise
             left_out.append(SkippedObject(log_object.object_key, log_object.version, str(error)))
             result = None

@@ -20,7 +20,12 @@ class TransientError(MiddlewatchError):
     """The same call may succeed later."""
 
     def __init__(
-        self, message: str, *, retry_after_seconds: int | None = None, is_ambiguous: bool = False
+        self,
+        message: str,
+        *,
+        retry_after_seconds: int | None = None,
+        is_ambiguous: bool = False,
+        was_retried: bool = False,
     ) -> None:
         """
         Take what the other side said about the failure.
@@ -30,10 +35,13 @@ class TransientError(MiddlewatchError):
             retry_after_seconds: How long it asked to wait, where it did.
             is_ambiguous: The call may have taken effect although it failed; another one may
                 do it twice.
+            was_retried: The client has tried it again and again; the next attempt is the next
+                run's.
         """
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.is_ambiguous = is_ambiguous
+        self.was_retried = was_retried
 
 
 class PermanentError(MiddlewatchError):

@@ -3,10 +3,15 @@
 import gzip
 import os
 import re
+import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tasks.collect import directory, s3
+from tasks.collect.directory import Directory, _FilePart
 from tasks.model.runs import RunState
 from tasks.store.ledger import MAX_ATTEMPTS
 from tests import scans
@@ -23,6 +28,21 @@ def logs(database, tmp_path):
 
 def packed(line: str) -> bytes:
     return gzip.compress(line.encode() * 1000)
+
+
+class Denied:
+    """Module os, for somebody who may not open a path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, path: str, flags: int) -> int:
+        if path == self._path:
+            raise PermissionError(13, "Permission denied", path)
+        return os.open(path, flags)
 
 
 def skipped_or_quarantined(url):
@@ -80,13 +100,14 @@ def test_what_is_no_file_is_not_opened(database, logs):
     check_good_one(database)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_named(database, logs):
+def test_a_file_that_may_not_be_read_is_named(database, logs, monkeypatch):
     """The others are counted; when it may be read, it is."""
     path = scans.write_logs(logs, {"denied.log": attack(BAD)}) / "denied.log"
     path.chmod(0)
-
-    first = scan(logs)
+    with monkeypatch.context() as patch:
+        if os.geteuid() == 0:  # root may read everything
+            patch.setattr(directory, "os", Denied(path))
+        first = scan(logs)
     path.chmod(0o644)
     second = scan(logs)
 
@@ -175,6 +196,19 @@ def test_slow_down_for_a_moment_is_waited_out(database, faulty):
     assert {GOOD, BAD} == set(scans.found(database))
 
 
+def test_one_owner_tries_a_request_again(database, faulty):
+    """A key that never answers is asked for four times in a run, and the other one once."""
+    faulty.refuse(READS_ONE, 503, "SlowDown")
+
+    scan("s3://logs")
+
+    read = [r for r in faulty.requests if r.startswith("GET /logs/") and "list-type" not in r]
+    assert sorted(r.split("?")[0] for r in read) == [
+        "GET /logs/good.log",
+        *["GET /logs/other.log"] * 4,
+    ]
+
+
 @pytest.mark.matrix
 def test_a_listing_that_fails_keeps_nobody_else_waiting(database, faulty):
     """The run says so; the next one lists."""
@@ -204,3 +238,114 @@ def test_an_object_that_is_overwritten_between_listing_and_reading(database, buc
         n for key, state, n in scans.objects(database) if (key, state) == ("other.log", "done")
     ]
     assert lines == [3]
+
+
+# what S3 has besides logs
+
+
+def test_odd_objects_take_nothing_else_with_them(database, bucket):
+    """A key that looks like a directory and an empty object are done; a bomb and half a gzip not."""
+    odd = {
+        "archive/": b"",
+        "empty.log": b"",
+        "half.log.gz": packed(attack(BAD))[:-20],
+        "bomb.log.gz": gzip.compress(bytes(256 << 20)),
+    }
+    for key, body in odd.items():
+        bucket.put_object(Bucket="logs", Key=key, Body=body)
+
+    first = scan("s3://logs")
+    later = [scan("s3://logs") for _ in range(MAX_ATTEMPTS)]
+
+    assert [q.object_key for q in first.quarantined] == ["bomb.log.gz"]
+    assert any("half.log.gz" in failure for failure in first.failures)
+    assert later[-1].state is RunState.DONE
+    assert later[-1].coverage.quarantined == 2
+    assert {GOOD, BAD} == set(scans.found(database))
+    assert all(scans.coverages(database))
+    states = {key: state for key, state, _ in scans.objects(database)}
+    assert states == {
+        "archive/": "done",
+        "bomb.log.gz": "quarantined",
+        "empty.log": "done",
+        "good.log": "done",
+        "half.log.gz": "quarantined",
+        "other.log": "done",
+    }
+
+
+@pytest.mark.matrix
+def test_a_store_that_never_answers_is_given_up(database, faulty, monkeypatch):
+    """One key hangs: the run ends, names it, and has counted the others."""
+    monkeypatch.setattr(s3, "_READ_SECONDS", 0.5)
+    never = threading.Event()
+    faulty.refuse(READS_ONE, 503, "SlowDown", before=lambda: never.wait(30))
+
+    first = scan("s3://logs")
+    never.set()
+    faulty.heal()
+    second = scan("s3://logs")
+
+    assert first.state is RunState.INCOMPLETE
+    assert "other.log" in " ".join(first.failures)
+    assert first.coverage.done == 1
+    assert (second.state, second.coverage.done) == (RunState.DONE, 1)
+    assert {GOOD, BAD} == set(scans.found(database))
+
+
+# files that change
+
+
+@pytest.fixture
+def while_reading(monkeypatch):
+    """Do something when the first bytes of a file have been read."""
+
+    def when_begun(do):
+        read, once = _FilePart.readinto, iter([do])
+
+        def readinto(part, buffer):
+            count = read(part, buffer)
+            for one in once:
+                one()
+            return count
+
+        monkeypatch.setattr(_FilePart, "readinto", readinto)
+
+    return when_begun
+
+
+@pytest.mark.parametrize("left", [0, 40])
+def test_a_file_that_shrinks_while_it_is_read(database, logs, while_reading, left):
+    """Nothing of it is counted in this run; the next one counts what is left of it."""
+    path = scans.write_logs(logs, {"a-shrinking.log": attack(BAD) * 5000}) / "a-shrinking.log"
+    while_reading(lambda: os.truncate(path, left and len(attack(BAD)) * left))
+
+    first = scan(logs)
+    second = scan(logs)
+
+    assert first.state is RunState.INCOMPLETE
+    assert "a-shrinking.log" in " ".join(first.failures)
+    assert first.coverage.holds
+    assert second.state is RunState.DONE
+    assert all(scans.coverages(database))
+    lines = {key: n for key, state, n in scans.objects(database) if state == "done" and n}
+    assert lines == {"good.log": 1} | ({"a-shrinking.log": left} if left else {})
+
+
+def test_a_file_that_becomes_a_fifo_before_it_is_read(database, logs, monkeypatch):
+    """It is not waited for; the others are counted."""
+    path = scans.write_logs(logs, {"a.log": attack(BAD)}) / "a.log"
+    opened = Directory.open
+
+    def swap(directory, log_object):
+        if log_object.object_key == "a.log" and path.is_file():
+            path.unlink()
+            os.mkfifo(path)
+        return opened(directory, log_object)
+
+    monkeypatch.setattr(Directory, "open", swap)
+
+    summary = scan(logs)
+
+    assert "a.log" in " ".join(summary.failures)
+    check_good_one(database)

@@ -25,6 +25,7 @@ class Refusal:
     status: int
     code: str
     times: int | None
+    before: Callable[[], object]
 
 
 class Gateway:
@@ -34,6 +35,8 @@ class Gateway:
         self.upstream = urlsplit(upstream).netloc
         self.refusals: list[Refusal] = []
         self.triggers: list[tuple[re.Pattern[str], Callable[[], object]]] = []
+        self.requests: list[str] = []
+        """`METHOD path` of each, in order of arrival."""
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
         self._server.daemon_threads = True
@@ -45,10 +48,15 @@ class Gateway:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def refuse(
-        self, pattern: re.Pattern[str], status: int, code: str, times: int | None = None
+        self,
+        pattern: re.Pattern[str],
+        status: int,
+        code: str,
+        times: int | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
-        """Requests that `METHOD path` matches are answered with an S3 error."""
-        self.refusals.append(Refusal(pattern, status, code, times))
+        """Requests that `METHOD path` matches are answered with an S3 error, after *before*."""
+        self.refusals.append(Refusal(pattern, status, code, times, before))
 
     def before(self, pattern: re.Pattern[str], do: Callable[[], object]) -> None:
         """Do something once, before a matching request is passed on."""
@@ -92,8 +100,10 @@ def _handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
 
         def _pass_on(self) -> None:
             request = f"{self.command} {self.path}"
+            gateway.requests.append(request)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if refusal := gateway.find_refusal(request):
+                refusal.before()
                 text = f"<Error><Code>{refusal.code}</Code><Message>scripted</Message></Error>"
                 self._answer(refusal.status, {"Content-Type": "application/xml"}, text.encode())
                 return

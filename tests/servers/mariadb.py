@@ -8,13 +8,14 @@ A private MariaDB: as durable as the real one, small, gone when the tests are.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,6 +38,50 @@ class MariaDB:
 
     port: int
     socket: Path
+    directory: Path
+    options: tuple[str, ...] = ()
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """The server is up, with whatever it had before."""
+        as_user = ["--user=root"] if os.geteuid() == 0 else []
+        log = self.directory / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [
+                    *UNTIL_STDIN_ENDS,
+                    _program("mariadbd"),
+                    "--no-defaults",
+                    *as_user,
+                    f"--datadir={self.directory / 'data'}",
+                    f"--socket={self.socket}",
+                    f"--pid-file={self.directory / 'pid'}",
+                    f"--tmpdir={self.directory}",
+                    f"--port={self.port}",
+                    "--bind-address=127.0.0.1",
+                    "--character-set-server=latin1",  # as compiled: ours must not lean on it
+                    "--skip-name-resolve",
+                    "--innodb-buffer-pool-size=64M",
+                    "--innodb-log-file-size=16M",
+                    "--performance-schema=OFF",
+                    *self.options,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.processes.append(process)
+        _wait(log)
+
+    def kill(self) -> None:
+        """SIGKILL: what was not committed is gone."""
+        os.kill(int((self.directory / "pid").read_text()), signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> None:
+        """No process is left."""
+        while self.processes:
+            self.processes.pop().communicate(timeout=STOP_SECONDS)
 
     def execute(self, *statements: str) -> list[tuple]:
         """Run statements as root; the rows of the last one."""
@@ -92,42 +137,16 @@ def _running(directory: Path, options: tuple[str, ...]) -> Iterator[MariaDB]:
         check=True,
         capture_output=True,
     )
-    port = _free_port()
-    log = directory / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *UNTIL_STDIN_ENDS,
-                _program("mariadbd"),
-                "--no-defaults",
-                *as_user,
-                f"--datadir={directory / 'data'}",
-                f"--socket={directory / 'socket'}",
-                f"--pid-file={directory / 'pid'}",
-                f"--tmpdir={directory}",
-                f"--port={port}",
-                "--bind-address=127.0.0.1",
-                "--character-set-server=latin1",  # as compiled: ours must not lean on the default
-                "--skip-name-resolve",
-                "--innodb-buffer-pool-size=64M",
-                "--innodb-log-file-size=16M",
-                "--performance-schema=OFF",
-                *options,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    mariadb = MariaDB(_free_port(), directory / "socket", directory, options)
     try:
-        _wait(log)
-        mariadb = MariaDB(port, directory / "socket")
+        mariadb.start()
         mariadb.execute(
             f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
             rf"GRANT ALL ON `middlewatch\_%`.* TO {USER}@'127.0.0.1'",
         )
         yield mariadb
     finally:
-        process.communicate(timeout=STOP_SECONDS)
+        mariadb.stop()
 
 
 def _wait(log: Path) -> None:

@@ -63,6 +63,16 @@ def test_before_the_last_attempt_everything_is_tried_again():
         count({"b": TransientError("S3 answers 500.")}, "a", "b", is_last_attempt=False)
 
 
+def test_what_the_client_has_tried_again_and_again_is_left_out_at_once():
+    """The others of the batch are not read a second time for it."""
+    error = TransientError("S3 answers 503.", was_retried=True)
+
+    counted = count({"b": error}, "a", "b", "c", is_last_attempt=False)
+
+    assert [o.object_key for o in counted.left_out] == ["b"]
+    assert len(counted.results) == 2
+
+
 def test_several_failures_in_a_row_are_the_sources():
     """A store that is down is not asked for five hundred objects."""
     down = {key: TransientError("S3 answers 503.") for key in "bcd"}

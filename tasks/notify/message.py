@@ -309,7 +309,8 @@ def _pick_evidence(
 
 
 def _where(line: EvidenceLine) -> str:
-    return f"{_clean_end(redact(line.object_key).text, 80)}:{line.line_number}"
+    key = "/".join(redact(part).text for part in line.object_key.split("/"))
+    return f"{_clean_end(key, 80)}:{line.line_number}"
 
 
 def _excerpt(line: str, quote: str, units: int) -> str:

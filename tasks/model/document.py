@@ -70,6 +70,8 @@ class Document:
         except ValidationError as error:
             for problem in error.errors(include_url=False):
                 message = problem["msg"].removeprefix("Value error, ")
+                if problem["type"] == "model_type":  # it would name a class of ours
+                    message = "Input should be fields with values, one a line"
                 self.note((*at, *problem["loc"]), message[:1].lower() + message[1:], elsewhere)
         return None
 
@@ -82,9 +84,9 @@ class Document:
         """
         line, names = (1, []) if elsewhere else self._locate(at)
         place = ".".join((elsewhere, *map(str, at)) if elsewhere else names)
-        self.problems.append(
-            (line, f"{place}: {problem}" if elsewhere else f"line {line}, {place}: {problem}")
-        )
+        if not elsewhere:
+            place = f"line {line}, {place}" if place else f"line {line}"
+        self.problems.append((line, f"{place}: {problem}"))
 
     def refuse(self) -> None:
         """Raise one ConfigurationError when there are problems."""

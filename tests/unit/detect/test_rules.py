@@ -482,6 +482,8 @@ def test_nothing_shipped_remains_when_a_file_stands_alone(load):
             r"line 1, signatures\.jndi-lookup\.str",
         ),
         ("rules: [{id: http-error-burst}, {id: http-error-burst}]", "http-error-burst is taken"),
+        ("", "line 1: input should be fields with values"),
+        ("- 1", "line 1: input should be fields with values"),
         ("extends: all", r"line 1, extends: input should be 'shipped' or 'none'"),
         ("ipv6-prefix: 129", "line 1, ipv6-prefix: input should be less than or equal to 128"),
     ],

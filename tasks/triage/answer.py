@@ -185,7 +185,8 @@ def _name_lines(answer: Answer, shown: Sequence[ShownLine]) -> Answer:
     for name in ("summary", "probable_attack_type", "recommended_action"):
         text = getattr(answer, name)
         for line in shown:
-            text = text.replace(line.id, f"line {line.position}")
+            nonce = line.id.rpartition("-")[0]
+            text = text.replace(line.id, f"line {line.position}").replace(nonce, "line")
         texts[name] = text
     return answer.model_copy(update=texts)
 

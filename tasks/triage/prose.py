@@ -24,8 +24,11 @@ _READ = 20_000
 """Characters of a text that are looked at; more than a model can write."""
 _LONG_TOKEN = 40
 """Characters without a blank that no word has."""
+_ENCODED = re.compile(r"[a-z0-9+/=_]{25,}")
+"""Longer than words are, and without what joins words."""
 
-_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\s?[.-]\s?\d{1,3}){3}(?!\d|\.\d)")
+_MARKUP = r"[\s*_~`'\"\\()\[\]<>{}|]{0,4}"
+_IPV4 = re.compile(rf"(?<![\d.])\d{{1,3}}(?:{_MARKUP}[.-]{_MARKUP}\d{{1,3}}){{3}}(?!\d|\.\d)")
 _IPV6 = re.compile(
     r"(?<![\w:.])(?=[\da-f]*:[\da-f:]*:)[\da-f:]{3,39}(?:\.\d{1,3}){0,3}(?![\w:])", re.IGNORECASE
 )
@@ -137,8 +140,9 @@ class Reader:
         return any(address in ip_network(known, strict=False) for known in own if known)
 
     def _leads_away(self, folded: str) -> bool:
-        tokens = (word for word in folded.split() if len(word) > _LONG_TOKEN)
-        return not all(self._is_quoted(text) for text in (*_links(folded), *tokens))
+        tokens = [word for word in folded.split() if len(word) > _LONG_TOKEN]
+        opaque = [*_links(folded), *tokens, *_ENCODED.findall(folded)]
+        return not all(map(self._is_quoted, opaque))
 
     def _is_quoted(self, text: str) -> bool:
         core = text.strip(_EDGES).lower()

@@ -157,6 +157,17 @@ def test_cited_line_comes_first_and_its_quote_is_seen():
     assert plain.index("a.log:2") < plain.index("a.log:1")
 
 
+def test_secrets_in_the_name_of_an_object_are_not_told():
+    """Where a line is from is shown without the token and the address in the key."""
+    key = "logs/jane.doe@example.com/token=9f86d081884c7d65/a.log"
+    told = conclusion(evidence=(EvidenceLine(key, 1, "GET /attack", ("r",)),))
+
+    plain = incident_message(told, RUN).plain
+
+    assert "a.log:1" in plain
+    assert not any(secret in plain for secret in ("jane.doe", "9f86d081884c7d65"))
+
+
 def test_ordinary_lines_are_no_evidence():
     """Lines that count for no rule are left out when there are others."""
     told = conclusion(

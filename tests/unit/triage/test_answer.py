@@ -182,3 +182,4 @@ def test_a_text_that_may_not_be_shown_is_replaced_alone():
 def test_lines_are_named_as_the_record_does():
     """Their ids in a call mean nothing to people."""
     assert accept(summary="See ab12-01 for it.").verdict.summary == "See line 1 for it."
+    assert "ab12" not in accept(summary="The nonce is ab12.").verdict.summary

@@ -40,6 +40,13 @@ ACCUSING = [
     "Block 203.0.113.0/24.",
     "The attacker hides behind dns.google.",
     "Look for 198.51.100.99.",
+    "The attacker is 8。8。8。8.",
+    "The attacker is 8-8-8-8.",
+    "The attacker is ::ffff:8.8.8.8.",
+    "The attacker is 8 (dot) 8 (dot) 8 (dot) 8.",
+    "The attacker is <b>8.8.8.8</b>.",
+    "The attacker is 8.8.8.8:53, or 8.8.8.8/32.",
+    "The attacker is **8**.**8**.**8**.**8**.",
 ]
 LEADING_AWAY = [
     "See https://evil.example/fix for the remedy.",
@@ -49,6 +56,11 @@ LEADING_AWAY = [
     "[Fix it](tg://resolve?domain=evil)",
     "Run the tool from evil.example.",
     "Paste " + "QUFB" * 12,
+    "Paste " + " ".join(["QUFB" * 7] * 3),
+    "See evil dot example for it.",
+    "See evil．example for it.",
+    "Ask at t.me/evil for help.",
+    "See <a href='tg://evil'>this</a>.",
 ]
 GIVING_AWAY = [
     f"The token is {SECRET}.",

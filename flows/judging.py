@@ -9,6 +9,7 @@ from prefect.futures import PrefectFuture
 
 from flows.lifecycle import Tale, error_of, explain, whole
 from flows.report import format_count
+from tasks.model.budgets import CAP_REACHED
 from tasks.model.incidents import Suspect
 from tasks.model.runs import Run
 from tasks.model.verdicts import AnalystName, Judged, Judgement, Research
@@ -203,10 +204,10 @@ def _note_services(judged: Sequence[Judged], tale: Tale) -> None:
     asked = [j for j in judgements if j.analyst is AnalystName.BEDROCK and j.usage.calls]
     by_rules = [j.analyst_reason for j in judgements if j.analyst is AnalystName.RULES]
     smaller = [j.analyst_reason for j in asked if j.analyst_reason]
-    spent = [r for r in (*by_rules, *smaller) if r and r.startswith("budget")]
+    spent = [r for r in (*by_rules, *smaller) if r and r.startswith(CAP_REACHED)]
     if asked or spent:
         tale.note_service("Budget", worked=not spent)
-    if asked or any(reason and reason not in spent for reason in by_rules):
+    if asked or any(r and not r.startswith("budget") for r in by_rules):
         tale.note_service("Bedrock", worked=bool(asked))
     for found in (j.research for j in judged):
         if found.error or found.searches:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from tasks.model.verdicts import Usage
 
+CAP_REACHED = "budget: the cap"
+"""So begins the sentence that says why there is no call, or a smaller one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cap:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, Row, select, update
 
-from tasks.model.budgets import Cap
+from tasks.model.budgets import CAP_REACHED, Cap
 from tasks.model.verdicts import Usage
 from tasks.store.engine import transaction, upsert
 from tasks.store.tables import budgets
@@ -36,7 +36,7 @@ class CallBudget:
             for row in self._lock(connection):
                 excess = self._caps[row.scope].find_excess(_usage(row) + estimate)
                 if excess is not None:
-                    return f"budget: the cap of {excess} is reached (MIDDLEWATCH_BUDGET_*)."
+                    return f"{CAP_REACHED} of {excess} is reached (MIDDLEWATCH_BUDGET_*)."
             self._add(connection, estimate)
         return None
 

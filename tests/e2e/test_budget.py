@@ -55,4 +55,5 @@ def test_at_the_end_of_a_budget_the_sample_shrinks_before_the_rules_answer(
     assert all(reason.startswith("budget") for reason in by_rules)
     assert summary.usage.input_tokens + summary.usage.output_tokens <= CAP
     assert sorted(m.text.count("smaller sample") for m in telegram.messages) == [0, 0, 0, 0, 0, 1]
+    assert [outage.service for outage in summary.outages] == ["Budget"]
     assert f"1 verdict on a smaller sample: {sample}" in summary.degradations

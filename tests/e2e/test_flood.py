@@ -29,3 +29,4 @@ def test_a_flood_costs_one_call_and_one_digest(database, bedrock, telegram, tmp_
     named = scans.rows(database, "SELECT source_ip, verdict FROM incidents")
     assert all(ip in verdict for ip, verdict in named)
     assert any(f"{MANY - 1} verdicts shared: budget" in d for d in summary.degradations)
+    assert summary.outages == ()

@@ -402,35 +402,45 @@ class _Columns:
 
     def _prove(self, first_request: int, first_path: int, first_other: int) -> None:
         """Every new text has a class."""
-        k = self._k
-        requests, paths, others = self._requests, self._paths, self._others
-        prover, records = self._classifier.prover, requests.records
-        count = int(requests.size[0])
-        if count > first_request:
-            size = _room(requests, first_request, k)
-            original, query = np.empty(size, np.uint8), np.empty(size, np.uint8)
-            ends = np.zeros((count - first_request, 2), np.int64)
-            reduced = k.reduce_requests(
-                first_request, self._seed, requests, paths, self._methods, self._method_count,
-                original, query, ends,
-            )  # fmt: skip
-            records[reduced:count, k.CLASS] = k.UNIQUE
-            ends = ends[: reduced - first_request]
-            for name, buffer, column in (("url_original", original, 0), ("url_query", query, 1)):
-                dirty = prover.find(name, buffer, ends[:, column])
-                records[[first_request + row for row in dirty], k.CLASS] = k.DIRTY
-        count_paths = int(paths.size[0])
-        if count_paths > first_path:
-            buffer = np.empty(_room(paths, first_path, k), np.uint8)
-            path_ends = np.zeros(count_paths - first_path, np.int64)
-            k.reduce_paths(first_path, paths, buffer, path_ends)
-            dirty = prover.find("url_path", buffer, path_ends)
-            paths.records[[first_path + row for row in dirty], k.CLASS] = k.DIRTY
-        k.spread_dirt(first_request, count, requests, paths)
-        for number in self._dirty(requests, first_request):
-            self._classify_request(number)
-        if others.size[0] > first_other:
+        if self._requests.size[0] > first_request:
+            self._prove_requests(first_request, first_path)
+        if self._others.size[0] > first_other:
             self._prove_others(first_other)
+
+    def _prove_requests(self, first: int, first_path: int) -> None:
+        k, requests, paths = self._k, self._requests, self._paths
+        prover, records = self._classifier.prover, requests.records
+        count, size = int(requests.size[0]), _room(requests, first, k)
+        buffers = np.empty(size, np.uint8), np.empty(size, np.uint8)
+        ends = np.zeros((count - first, 2), np.int64)
+        reduced = k.reduce_requests(
+            first, self._seed, requests, paths, self._methods, self._method_count, *buffers, ends
+        )
+        records[reduced:count, k.CLASS] = k.UNIQUE
+        is_reduced = records[first:reduced, k.CLASS] == k.CLEAN
+        views = list(zip(buffers, ends[: reduced - first].T, strict=True))
+        for name, (buffer, its_ends) in zip(("url_original", "url_query"), views, strict=True):
+            dirty = prover.find(name, buffer, its_ends)
+            records[[first + row for row in dirty], k.CLASS] = k.DIRTY
+        if paths.size[0] > first_path:
+            self._prove_paths(first_path)
+        k.spread_dirt(first, count, requests, paths)
+        for number in self._dirty(requests, first):
+            row = number - first
+            target, query = (_piece(buffer, its_ends, row) for buffer, its_ends in views)
+            # without letters beyond ASCII, what the kernel wrote is what decode.view says
+            if is_reduced[row] and target.isascii():
+                self._classify_views(number, target, query)
+            else:
+                self._classify_request(number)
+
+    def _prove_paths(self, first: int) -> None:
+        k, paths = self._k, self._paths
+        buffer = np.empty(_room(paths, first, k), np.uint8)
+        ends = np.zeros(int(paths.size[0]) - first, np.int64)
+        k.reduce_paths(first, paths, buffer, ends)
+        dirty = self._classifier.prover.find("url_path", buffer, ends)
+        paths.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
 
     def _prove_others(self, first: int) -> None:
         k, others, prover = self._k, self._others, self._classifier.prover
@@ -461,6 +471,13 @@ class _Columns:
         is_plain = record[k.PATH] >= 0
         request = _bytes_of(self._requests, number, k)
         record[k.CLASS] = self._classifier.of_request(request, is_plain=is_plain)
+
+    def _classify_views(self, number: int, target: bytes, query: bytes) -> None:
+        k, record = self._k, self._requests.records[number]
+        path = int(record[k.PATH])
+        is_clean = self._paths.records[path, k.CLASS] == k.CLEAN
+        text = None if is_clean else self._path_of(path)
+        record[k.CLASS] = self._classifier.of_views(target, query, text)
 
     # lines
 
@@ -689,7 +706,13 @@ def _empty(texts: Any) -> None:  # noqa: ANN401 -- kernel.Texts
 def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel.Texts
     """Bytes that the views of the texts from *first* on can have."""
     count, size = texts.size.tolist()
-    return int(2 * (size - texts.records[first, kernel.OFFSET]) + 2 * (count - first) + 64)
+    return int(4 * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
+
+
+def _piece(buffer: Text, ends: Ends, number: int) -> bytes:
+    """One of the texts that end at *ends*, without its last line feed."""
+    start = int(ends[number - 1]) if number else 0
+    return buffer[start : max(start, int(ends[number]) - 1)].tobytes()
 
 
 def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts
@@ -771,6 +794,7 @@ def _is_decided(rule: Rule, event: Event) -> bool:
 
 
 _Matcher = Callable[[str], tuple[int, ...]]
+_Finder = Callable[[bytes], tuple[int, ...]]
 
 
 class _Classifier:
@@ -779,6 +803,7 @@ class _Classifier:
     def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
         self._k = kernel
         self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
+        self._finders: dict[str, _Finder] = {**rules.signature_set.finders}
         self.facts_of = ask_all(_tests(rules, "url_path"))
         """What the rules ask of a path, a bit for each answer."""
         referrer_tests = _tests(rules, "http_request_referrer")
@@ -825,6 +850,15 @@ class _Classifier:
             key = (key, method, target is None, self.facts_of(path))
         return self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
 
+    def of_views(self, target: bytes, query: bytes, path: str | None) -> int:
+        """The class of a plain request by the views of its target and query, joined."""
+        hits = {
+            *self._find("url_original", target),
+            *self._find("url_query", query),
+            *self._match("url_path", path),
+        }
+        return self._number(self._requests, tuple(sorted(hits)), self._k.MAX_REQUEST_CLASS)
+
     def of_referrer(self, text: str | None) -> int:
         """The class of a referrer."""
         key = (self._match("http_request_referrer", text), self._ask_referrer(text))
@@ -838,6 +872,10 @@ class _Classifier:
     def _match(self, field: str, text: str | None) -> tuple[int, ...]:
         match = self._matchers.get(field)
         return match(text) if match and text else ()
+
+    def _find(self, field: str, views: bytes) -> tuple[int, ...]:
+        find = self._finders.get(field)
+        return find(views) if find and views else ()
 
     def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
         if key not in classes:

@@ -748,20 +748,27 @@ def _read_percent(source, read, end):
         return np.int64(-1), np.int64(0)
     if 32 <= byte <= 126 and byte != 37 and byte != 92 and byte != 46:
         return byte + (32 if 65 <= byte <= 90 else 0), read + 2
-    if byte != 0xC3 or read + 5 > end or source[read + 2] != 37:  # U+00C0 to U+00FF
+    # U+00C0 to U+00FF, Cyrillic, and most of CJK: letters that no normalisation makes ASCII
+    is_short = byte == 0xC3 or byte == 0xD0 or byte == 0xD1
+    if not is_short and not (0xE4 <= byte <= 0xE9 or byte == 0xEB or byte == 0xEC):
         return np.int64(-1), np.int64(0)
-    more = _hex(source[read + 3]) * 16 + _hex(source[read + 4])
-    if _hex(source[read + 3]) < 0 or _hex(source[read + 4]) < 0 or not 0x80 <= more <= 0xBF:
-        return np.int64(-1), np.int64(0)
-    if more == 0xBC or more == 0xBE:
-        return np.int64(-1), np.int64(0)
-    return np.int64(_LETTER), read + 5
+    read += 2
+    for _ in range(1 if is_short else 2):
+        if read + 3 > end or source[read] != 37:
+            return np.int64(-1), np.int64(0)
+        more = _hex(source[read + 1]) * 16 + _hex(source[read + 2])
+        if _hex(source[read + 1]) < 0 or _hex(source[read + 2]) < 0 or not 0x80 <= more <= 0xBF:
+            return np.int64(-1), np.int64(0)
+        if more == 0xBC or more == 0xBE:
+            return np.int64(-1), np.int64(0)
+        read += 3
+    return np.int64(_LETTER), read
 
 
 @njit(cache=True, nogil=True)
 def reduce_text(source, start, end, is_url, target, at):
     """
-    Write the only view of a text, or its views if a path view is all there is besides.
+    Write all views of a text: decoded, as a shell sees it, as a path, and that resolved.
 
     Views are as in decode.view, in lower case, each with a line feed after it; a letter beyond
     ASCII is written as the byte 0xE9, whichever it is. Returns the end of what was written, or -1
@@ -769,7 +776,8 @@ def reduce_text(source, start, end, is_url, target, at):
     """
     if end - start > MAX_TEXT:
         return np.int64(-1)
-    first, slashes, read = at, False, start
+    first, read = at, start
+    is_quoted = has_braces = is_path = False
     while read < end:
         byte = np.int64(_SIMPLE[source[read]])
         read += 1
@@ -787,9 +795,6 @@ def reduce_text(source, start, end, is_url, target, at):
         last = np.int64(target[at - 1]) if at > first else np.int64(0)
         if byte < 32 or byte == 127 or (byte > 127 and byte != _LETTER):
             return np.int64(-1)
-        # quotes and the like have a view as a shell sees them
-        if byte == 34 or byte == 39 or byte == 94 or byte == 96 or byte == 36 or byte == 123:
-            return np.int64(-1)
         if byte == 92 or (byte == 38 and not is_url):
             return np.int64(-1)
         # &#  /*  0x
@@ -801,27 +806,134 @@ def reduce_text(source, start, end, is_url, target, at):
             return np.int64(-1)
         if byte == 32 and last == 32:
             continue
+        is_quoted = is_quoted or byte == 34 or byte == 39 or byte == 94 or byte == 96
+        has_braces = has_braces or byte == 123
         if is_url:
-            if byte == 59 or (byte == 46 and (last == 47 or last == 46)):  # ;  /.  ..
+            if byte == 59 and _ends_entity(target, first, at):
                 return np.int64(-1)
-            slashes = slashes or (byte == 47 and last == 47)
+            is_path = is_path or byte == 59 or (last == 47 and (byte == 47 or byte == 46))
         target[at] = byte
         at += 1
+    for read in range(first, at - 1):
+        after = target[read + 1]
+        if target[read] == 36 and (after == 64 or after == 42 or after == 123 or after == 105):
+            return np.int64(-1)  # $@  $*  ${  $i
     target[at] = 10
     written = at
     at += 1
-    if slashes:
-        last = np.int64(0)
-        for read in range(first, written):
-            byte = np.int64(target[read])
-            if byte == 47 and last == 47:
-                continue
+    if is_quoted or (has_braces and _lists_in_braces(target, first, written)):
+        at = _write_for_shell(target, first, written, at)
+    if is_path:
+        at = _write_as_path(target, first, written, at)
+    return np.int64(at)
+
+
+@njit(cache=True, nogil=True)
+def _ends_entity(text, first, at):
+    """Whether a `;` at this position would end `&name;`."""
+    begin = at
+    while begin > first and (48 <= text[begin - 1] <= 57 or 97 <= text[begin - 1] <= 122):
+        begin -= 1
+    return begin > first and begin < at and text[begin - 1] == 38
+
+
+@njit(cache=True, nogil=True)
+def _lists_in_braces(text, first, end):
+    """Whether there is `{`, 1 to 200 other characters than braces, and a comma."""
+    opened = np.int64(-1)
+    for at in range(first, end):
+        if text[at] == 123:
+            opened = at
+        elif text[at] == 125:
+            opened = np.int64(-1)
+        elif text[at] == 44 and opened >= 0 and 2 <= at - opened <= 201:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _write_for_shell(target, first, end, at):
+    """Write target[first:end] without quotes, `^` and braces."""
+    begin = at
+    for read in range(first, end):
+        byte = target[read]
+        if byte != 34 and byte != 39 and byte != 94 and byte != 96:
             target[at] = byte
             at += 1
-            last = byte
-        target[at] = 10
+    written, opened = at, np.int64(-1)
+    for read in range(begin, written):
+        if target[read] == 123:
+            opened = read
+        elif target[read] == 125:
+            if opened >= 0 and 2 <= read - opened <= 201:
+                target[opened] = target[read] = 32
+                for inner in range(opened, read):
+                    if target[inner] == 44:
+                        target[inner] = 32
+            opened = np.int64(-1)
+    at = begin
+    for read in range(begin, written):
+        if target[read] != 32 or at == begin or target[at - 1] != 32:
+            target[at] = target[read]
+            at += 1
+    target[at] = 10
+    return at + 1
+
+
+@njit(cache=True, nogil=True)
+def _write_as_path(target, first, end, at):
+    """Write target[first:end] without parameters, `/./` and `//`; with `..`, resolved, too."""
+    begin, read = at, first
+    while read < end:
+        if target[read] == 59:
+            stop = read + 1
+            while stop < end and target[stop] != 47 and target[stop] != 63 and target[stop] != 59:
+                stop += 1
+            if stop == end or target[stop] == 47:
+                read = stop
+                continue
+        target[at] = target[read]
         at += 1
-    return np.int64(at)
+        read += 1
+    written, at, read = at, begin, begin
+    while read < written:
+        byte = target[read]
+        target[at] = byte
+        at += 1
+        read += 1
+        if byte == 47:
+            while read < written:
+                if target[read] == 47:
+                    read += 1
+                elif target[read] == 46 and read + 1 < written and target[read + 1] == 47:
+                    read += 2
+                else:
+                    break
+    target[at] = 10
+    written, at = at, at + 1
+    # parts between slashes; `..` takes the one before it away, but for the first
+    parts, read = 0, begin
+    while read <= written:
+        stop = read
+        while stop < written and target[stop] != 47:
+            stop += 1
+        if stop - read == 2 and target[read] == 46 and target[read + 1] == 46:
+            if parts > 1:
+                at -= 1
+                while target[at] != 47:
+                    at -= 1
+                parts -= 1
+        else:
+            if parts > 0:
+                target[at] = 47
+                at += 1
+            for inner in range(read, stop):
+                target[at] = target[inner]
+                at += 1
+            parts += 1
+        read = stop + 1
+    target[at] = 10
+    return at + 1
 
 
 @njit(cache=True, nogil=True)

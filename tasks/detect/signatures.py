@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, get_args
 
 import re2
@@ -109,14 +109,15 @@ class SignatureSet:
     All signatures of a rule set, compiled.
 
     What defines a hit is the signature's own pattern on one view of one field (`decode.view`).
-    All patterns look at all views at once, joined by line breaks, which no view holds.
+    All patterns of a field look at all views at once, joined by line breaks, which no view holds.
     """
 
     def __init__(self, signatures: Iterable[Signature]) -> None:
         self.signatures = tuple(signatures)
-        self._find = compile_filter([s.pattern for s in self.signatures]).Match
         used = sorted({f for s in self.signatures for f in s.fields}, key=TEXT_FIELDS.index)
-        self.matchers = [(name, self._matcher(name)) for name in used]
+        self.finders: dict[str, _Finder] = {name: self._finder(name) for name in used}
+        """By field: which signatures, by their index, hit the views of a text, joined."""
+        self.matchers = [(name, _matcher(name, find)) for name, find in self.finders.items()]
         """By field: which signatures, by their index, hit a text of it."""
 
     def match(self, event: Event) -> tuple[Signature, ...]:
@@ -133,17 +134,24 @@ class SignatureSet:
                 found = tuple(sorted({*found, *hits})) if found else hits
         return found
 
-    def _matcher(self, name: str) -> Callable[[str], tuple[int, ...]]:
-        """Gives the indexes of the signatures that hit a text of field *name*, ascending."""
-        wanted = frozenset(i for i, s in enumerate(self.signatures) if name in s.fields)
-        is_url, find = name in URL_FIELDS, self._find
+    def _finder(self, name: str) -> "_Finder":
+        wanted = [index for index, s in enumerate(self.signatures) if name in s.fields]
+        # compiled when it is needed: many runs see no text of some fields
+        open_filter = cache(lambda: compile_filter([self.signatures[i].pattern for i in wanted]))
+        return lambda views: tuple([wanted[i] for i in open_filter().Match(views) or ()])
 
-        def match(text: str) -> tuple[int, ...]:
-            views = "\n".join(view(text, is_url=is_url)).encode()
-            return tuple([index for index in find(views) or () if index in wanted])
 
-        remembered = lru_cache(maxsize=_CACHED_TEXTS)(match)
-        return lambda text: remembered(text) if len(text) <= _CACHED_LENGTH else match(text)
+_Finder = Callable[[bytes], tuple[int, ...]]
+
+
+def _matcher(name: str, find: _Finder) -> Callable[[str], tuple[int, ...]]:
+    is_url = name in URL_FIELDS
+
+    def match(text: str) -> tuple[int, ...]:
+        return find("\n".join(view(text, is_url=is_url)).encode())
+
+    remembered = lru_cache(maxsize=_CACHED_TEXTS)(match)
+    return lambda text: remembered(text) if len(text) <= _CACHED_LENGTH else match(text)
 
 
 def _anchored(pattern: str) -> str:

@@ -56,17 +56,22 @@ _RATING = re.compile(
     r"[\s:=\"'*_`-]{0,4}\b(informational|info|none|low|medium|high)\b"
 )
 _SEVERITIES = {"info": "informational", "none": "informational"}
+_CONDITION = re.compile(r"\b(?:if|unless|whether|in case)\b[^.,;:!?]*")
 _CLEARING = re.compile(
-    r"\b(?:is|was|are|were|be|as|just|only|merely|purely|entirely|completely|an?|this|our|your)"
-    r"\s+(?:\w+\s+){0,3}(?:benign|harmless|legitimate|authori[sz]ed|approved|trusted|safe|expected"
-    r"|false[ -](?:positive|alarm))\b|\b(?:not|never|n['’]t)\s+(?:\w+\s+)?(?:malicious|an?\s+"
-    r"(?:\w+\s+)?(?:attack|threat|incident))\b"
+    r"\b(?:is|was|are|were|be|as|just|only|merely|purely|entirely|completely|an?|this|our|your)\s+"
+    r"(?:(?!not\b|no\b|never\b)\w+\s+){0,3}(?:benign|harmless|authori[sz]ed|approved|trusted|safe"
+    r"|false[ -](?:positives?|alarms?))\b"
+    r"|\b(?:is|was|are|were)\s+(?:(?!not\b|no\b|never\b)\w+\s+){0,3}(?:legitimate|expected)\b"
+    r"|\b(?:not|never|n['’]t)\s+(?:\w+\s+)?(?:malicious|an?\s+(?:\w+\s+)?(?:attack|threat|incident))\b"
 )
 _IDLE = re.compile(
-    r"\b(?:no|nothing|without)\b[^.;]{0,25}\b(?:action|response|follow-?up|to do|to worry|needed"
-    r"|necessary|required)\b|\bno need\b|\b(?:allow|white|safe|permit)-?\s?list|\bun-?block"
-    r"|\b(?:ignore|disregard|dismiss|suppress|mute|silence|exempt|trust)\b"
-    r"|\b(?:not|never|n['’]t)\s+(?:be\s+|need to\s+)?(?:block|worr|alert|act\b|report|escalat)"
+    r"\bno(?: \w+)? (?:action|response|follow-?up|steps?|reaction)\b|\bno need\b|\bdo nothing\b"
+    r"|\bnothing(?: \w+){0,2} (?:to do|to worry|needed|necessary|required|done)\b"
+    r"|\bno[^.;]{0,15}(?:needed|necessary|required)\b"
+    r"|\b(?:allow|white|safe|permit)-?\s?list|\bun-?block|\b(?:ignore|disregard|dismiss|suppress"
+    r"|mute|silence|exempt|trust)\b.{0,20}\b(?:it|this|these|them|alerts?|incidents?|findings?"
+    r"|address|ip|clients?|host|source|traffic|activity)\b"
+    r"|\b(?:not|never|n['’]t)\s+(?:be\s+|need to\s+)?(?:block|worr|alert|act\b|escalat)"
     r"|\bclos(?:e|ed|ing) (?:this|the) (?:incident|alert|case|ticket)"
 )
 
@@ -108,7 +113,7 @@ class Reader:
 
     def advises_nothing(self, text: str) -> bool:
         """Whether *text* tells people to do nothing, or to look away."""
-        return _IDLE.search(fold(text[:_READ])) is not None
+        return _IDLE.search(_CONDITION.sub("", fold(text[:_READ]))) is not None
 
     def _mask(self, text: str) -> str | None:
         """
@@ -149,7 +154,8 @@ class Reader:
         return bool(core) and any(core in source for source in self.sources)
 
     def _talks_down(self, folded: str, *, may_clear: bool) -> bool:
-        if not may_clear and self.incident.has_signature_evidence and _CLEARING.search(folded):
+        told = _CONDITION.sub("", folded)
+        if not may_clear and self.incident.has_signature_evidence and _CLEARING.search(told):
             return True
         names = (found[1] or found[2] for found in _RATING.finditer(folded))
         said = (Severity(_SEVERITIES.get(name, name)) for name in names)

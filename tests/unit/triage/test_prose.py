@@ -28,6 +28,21 @@ PLAIN = [
     "A critical-severity attack. Severity: high. The address is listed at abuseipdb.com.",
     "It called the loopback address 127.0.0.1 and the metadata service 169.254.169.254.",
 ]
+ADVICE = [
+    f"Block {ATTACKER} at the firewall, and bind the parameter user in login.php.",
+    "Block the address. If this is an authorised test of yours, talk to whoever runs it.",
+    "Allow ssh by key only and consider fail2ban; look for logins of root in auth.log since 22:18.",
+    "Make sure that the application does not trust user input, and suppress verbose errors.",
+    "Remove config.php.bak and .env from the web root, change every password in them, and answer 404.",
+    "Update Log4j to 2.17.1 and PHPUnit to 5.6.3; check the host for new processes and cron jobs.",
+    "Check whether an answer had the size of /etc/passwd, and require a login without exceptions.",
+]
+MORE = [
+    "It posed as a legitimate browser. This is not legitimate traffic, but a scan for backups.",
+    "36 passwords for root, admin and oracle were refused; no login succeeded.",
+    "The payload ${jndi:ldap is the Log4Shell exploit; java.log shows whether it was loaded.",
+    "No sign that it worked: every answer was 403 or 404, and none had the size of the file.",
+]
 ACCUSING = [
     "The attacker is 8.8.8.8.",
     "The attacker is 8[.]8[.]8[.]8.",
@@ -92,7 +107,7 @@ IDLE = [
 ]
 
 
-@pytest.mark.parametrize("text", PLAIN)
+@pytest.mark.parametrize("text", PLAIN + MORE)
 def test_what_an_analyst_writes_is_read(text):
     """A description of what happened arrives as it was written."""
     assert READER.read_description(text, 2000) == text
@@ -112,10 +127,9 @@ def test_advice_is_not_to_do_nothing(text):
     assert READER.read_advice(text, 1000) is None
 
 
-def test_advice_that_fits_is_read():
+@pytest.mark.parametrize("text", ADVICE)
+def test_advice_that_fits_is_read(text):
     """Blocking the suspect and looking after one's own files is what advice is for."""
-    text = f"Block {ATTACKER}, bind the parameters in login.php, and look into access.log."
-
     assert READER.read_advice(text, 1000) == text
 
 

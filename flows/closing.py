@@ -1,11 +1,10 @@
 """A run is put on record and into the UI, with a final state that tells the truth."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from prefect import State
 from prefect.states import Completed, Failed
-from sqlalchemy import Engine
 
 from flows.history import publish
 from flows.lifecycle import Tale
@@ -47,6 +46,9 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
     coverage = cover(plan, tale.batches)
     unread = (*plan.skipped, *(s for b in tale.batches for s in b.skipped))
     failures = _fit_to_show((*tale.failures, *_failures_of_coverage(coverage, unread)))
+    failing, working = tale.failing - tale.working, tale.working
+    since = insist(lambda: update_outages(engine, run.namespace, failing, working, run.started_at))
+    set_aside = insist(lambda: count_quarantined(engine, run.namespace))
     summary = RunSummary(
         name=run.name,
         kind=run.kind,
@@ -68,25 +70,22 @@ def close(run: Run, tale: Tale) -> State[RunSummary]:
         usage=tale.usage,
         searches=sum(j.research.searches for j in tale.judged),
         degradations=_fit_to_show(tale.degradations),
-        notes=(*tale.notes, *_describe_quarantine(engine, run)),
+        notes=(*tale.notes, *_describe_quarantine(*set_aside)),
         failures=failures,
-        outages=_find_outages(engine, run, tale),
+        outages=_list_outages(since),
     )
     insist(lambda: close_run(engine, run.id, summary))
     publish(summary)
     return _final_state(summary)
 
 
-def _find_outages(engine: Engine, run: Run, tale: Tale) -> tuple[Outage, ...]:
-    failing = tale.failing - tale.working
-    since = update_outages(engine, run.namespace, failing, tale.working, run.started_at)
+def _list_outages(since: Mapping[str, datetime]) -> tuple[Outage, ...]:
     outages = (Outage(make_visible(name), began_at) for name, began_at in since.items())
     return tuple(sorted(outages, key=lambda o: (o.since, o.service)))
 
 
-def _describe_quarantine(engine: Engine, run: Run) -> Iterator[str]:
+def _describe_quarantine(count: int, first: datetime | None) -> Iterator[str]:
     """What is set aside, also by earlier runs, and how it comes back."""
-    count, first = count_quarantined(engine, run.namespace)
     if first is not None:
         yield (
             f"{format_count(count, 'object')} in quarantine, the first since"

@@ -55,10 +55,13 @@ def replace_hours(
         is_slow: As the rules with long windows say, and not those with short ones.
     """
     table = _table(is_slow)
-    for source_ip, spans in sorted(affected.items()):
-        for span in spans:
-            mine = _within(table, namespace, source_ip, span)
-            connection.execute(delete(table).where(*mine))
+    gone = [
+        {"of": namespace, "by": source_ip, "start": start, "end": end}
+        for source_ip, spans in sorted(affected.items())
+        for start, end in spans
+    ]
+    if gone:
+        connection.execute(delete(table).where(*_WITHIN[table.name]), gone)
     rows = [
         {"namespace": namespace, "source_ip": source_ip, "hour": hour, "payload": payload}
         for source_ip, hour, payload in found
@@ -69,34 +72,27 @@ def replace_hours(
 def load_hours(connection: Connection, namespace: str, source_ip: str, hours: Span) -> list[Any]:
     """The payloads of one IP in these hours, of rules of both kinds."""
     found: list[Any] = []
-    asked = {"namespace": namespace, "source_ip": source_ip, "start": hours[0], "end": hours[1]}
+    asked = {"of": namespace, "by": source_ip, "start": hours[0], "end": hours[1]}
     for statement in _PAYLOADS:
         found += connection.scalars(statement, asked)
     return found
 
 
-# asked once per suspect: building them costs as much as asking
-_PAYLOADS = [
-    select(table.c.payload)
-    .where(
-        table.c.namespace == bindparam("namespace"),
-        table.c.source_ip == bindparam("source_ip"),
+# built once: there are many suspects, and building takes as long as asking
+_WITHIN = {
+    table.name: (
+        table.c.namespace == bindparam("of"),
+        table.c.source_ip == bindparam("by"),
         table.c.hour >= bindparam("start"),
         table.c.hour < bindparam("end"),
     )
-    .order_by(table.c.hour)
+    for table in (suspect_hours, slow_suspect_hours)
+}
+_PAYLOADS = [
+    select(table.c.payload).where(*_WITHIN[table.name]).order_by(table.c.hour)
     for table in (suspect_hours, slow_suspect_hours)
 ]
 
 
 def _table(is_slow: bool) -> Table:
     return slow_suspect_hours if is_slow else suspect_hours
-
-
-def _within(table: Table, namespace: str, source_ip: str, hours: Span) -> tuple[Any, ...]:
-    return (
-        table.c.namespace == namespace,
-        table.c.source_ip == source_ip,
-        table.c.hour >= hours[0],
-        table.c.hour < hours[1],
-    )

@@ -192,7 +192,7 @@ class Bucket:
 
 
 def _connect(account: Account | None) -> "S3Client":
-    account = account or Account(boto3.Session)
+    account = account or Account(_open_session)
     environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     has_endpoint = bool(account.endpoint_url or environment)
     config = Config(
@@ -203,6 +203,11 @@ def _connect(account: Account | None) -> "S3Client":
         s3={"addressing_style": "path" if has_endpoint else "auto"},
     )
     return account.open_session().client("s3", config=config, endpoint_url=account.endpoint_url)
+
+
+def _open_session() -> boto3.Session:
+    # Unlike the other AWS SDKs, boto3 does not know AWS_REGION.
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 def _code_of(error: Exception) -> str:

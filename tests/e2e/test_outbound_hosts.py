@@ -15,7 +15,6 @@ AWS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     "AWS_REGION": "eu-west-1",
-    "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_MAX_ATTEMPTS": "1",
@@ -118,6 +117,11 @@ def test_prompts_are_traced_on_purpose_only(asked_by):
     [
         ("acme-logs.s3.eu-west-1.amazonaws.com:443", ["flows.scan", "s3://acme-logs"], AWS | ALONE),
         (
+            "acme-logs.s3.amazonaws.com:443",
+            ["flows.scan", "s3://acme-logs"],
+            AWS | ALONE | {"AWS_REGION": ""},
+        ),
+        (
             "169.254.169.254:80",
             ["flows.scan", "s3://acme-logs"],
             {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", **ALONE},
@@ -165,6 +169,7 @@ def test_no_row_is_left_over():
     """Each documented host is one that a test above has seen."""
     seen = {
         "acme-logs.s3.eu-west-1.amazonaws.com:443",
+        "acme-logs.s3.amazonaws.com:443",
         "bedrock-runtime.eu-west-1.amazonaws.com:443",
         "bedrock.eu-west-1.amazonaws.com:443",
         "sts.eu-west-1.amazonaws.com:443",

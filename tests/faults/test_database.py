@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 
 import pymysql
@@ -28,6 +28,7 @@ from tasks.store.engine import engine_for
 from tasks.triage import task as triage
 from tests import scans
 from tests.conftest import ROOT
+from tests.faults.disturbances import now_and_then, run_until_it_works
 from tests.faults.invariants import Truth, check
 from tests.scans import attack, scan
 from tests.servers import bedrock as model
@@ -62,14 +63,6 @@ def proxy(truth, mariadb, mariadb_url, environ):
         engine_for(url).dispose()
 
 
-def run_until_it_works(logs):
-    """A scan that may end in any way of ours, and one more that nothing disturbs."""
-    try:
-        return scan(logs)
-    except MiddlewatchError as error:
-        return error
-
-
 def at_first(do, then):
     """A model that does something before its first answer."""
     once = threading.Lock()
@@ -86,25 +79,6 @@ def check_whole(url, truth, logs, telegram, **expected):
     scan(logs)
     assert scan(logs).is_idle
     check(url, truth, telegram, secrets=("p@ss:w/rd%", telegram.token), **expected)
-
-
-@contextmanager
-def now_and_then(do, seed, longest_pause=0.6):
-    """Do it at random moments for as long as it takes."""
-    is_over = threading.Event()
-    moments = random.Random(seed)
-
-    def repeat():
-        while not is_over.wait(moments.uniform(0.05, longest_pause)):
-            do()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,27 @@
 """Bedrock, Tavily and Telegram fail in every way they can; the next run finds everything whole."""
 
+import random
+import re
 import time
 
 import pytest
+from sqlalchemy import make_url
 
+from flows import judging
 from tasks.model.runs import RunState
+from tasks.notify import telegram as telegram_client
+from tasks.research import tavily as tavily_client
+from tasks.store.engine import engine_for
+from tasks.triage import task as triage
 from tests import scans
+from tests.faults.disturbances import now_and_then, run_until_it_works
 from tests.faults.invariants import Truth, check
 from tests.scans import address, attack, scan
 from tests.servers import bedrock as model
 from tests.servers import tavily as web
 from tests.servers import telegram as chat
+from tests.servers.gateway import Gateway
+from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -28,6 +39,7 @@ BEDROCK = {
     "half a body": model.truncated_body(),
     "hung up": model.hung_up(),
     "slower than the timeout": model.delayed(3, model.true_positive()),
+    "a byte at a time": model.trickled(model.true_positive()),
     "invalid JSON": model.invalid_json(),
     "no tool call": model.prose(),
     "cut off": model.cut_off(),
@@ -41,7 +53,12 @@ TAVILY = {
     "key refused": web.unauthorized(),
     "too many requests": web.too_many(),
     "plan used up": web.plan_used_up(),
+    "query refused": web.failed(400),
+    "forbidden": web.failed(403),
+    "pay as you go used up": web.failed(433),
     "out of order": web.failed(503),
+    "slower than the timeout": web.delayed(3, web.one_page()),
+    "a byte at a time": web.trickled(web.one_page()),
     "hung up": web.hung_up(),
     "no JSON": web.body("<html>Log in</html>"),
     "null": web.body("null"),
@@ -54,10 +71,13 @@ TELEGRAM = {
     "too many requests": chat.too_many_requests(retry_after=300),
     "bad gateway": chat.bad_gateway(),
     "a hotel's page": chat.garbage(),
+    "a gateway's timeout": chat.Behaviour(504, html="<html>Gateway Timeout</html>"),
+    "slower than the timeout": chat.slow(3),
+    "a byte at a time": chat.trickled(),
     "dropped before it was delivered": chat.drop_connection(is_delivered=False),
     "dropped after it was delivered": chat.drop_connection(is_delivered=True),
 }
-MAY_REPEAT = {"dropped after it was delivered"}
+MAY_REPEAT = {"dropped after it was delivered", "slower than the timeout", "a byte at a time"}
 
 
 @pytest.fixture
@@ -75,6 +95,13 @@ def truth(database, logs, tmp_path, environ):
     scan(logs)
     environ(MIDDLEWATCH_DATABASE_URL=database, MIDDLEWATCH_BEDROCK_TIMEOUT_SECONDS="1")
     return Truth.of(url)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Vendors that a person would wait half a minute for."""
+    monkeypatch.setattr(tavily_client, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(telegram_client, "_TIMEOUT_SECONDS", (1, 1))
 
 
 def pick(faults, *named):
@@ -207,3 +234,96 @@ def test_a_model_that_hangs_for_ever_costs_one_timeout(
     [told] = summary.degradations
     assert "20 verdicts by the rules analyst" in told
     assert "given up" in told
+
+
+@pytest.mark.matrix
+def test_a_model_that_trickles_for_ever_is_given_up(database, bedrock, telegram, tmp_path, environ):
+    """No single wait is long, and no answer comes to an end: the run does."""
+    environ(MIDDLEWATCH_BEDROCK_TIMEOUT_SECONDS="5")
+    bedrock.judge_everyone(model.trickled(model.true_positive(), 0.5))
+    attackers = [address(n) for n in range(1, 21)]
+    logs = scans.write_logs(tmp_path / "logs", {"a.log": "".join(map(attack, attackers))})
+    began_at = time.monotonic()
+
+    summary = scan(logs)
+
+    assert time.monotonic() - began_at < 90
+    assert summary.suspects == len(summary.incidents) == 20
+    assert set(scans.rows(database, "SELECT analyst FROM incidents")) == {("rules",)}
+    assert len(telegram.messages) == 1
+    assert any("given up" in told for told in summary.degradations)
+
+
+@pytest.mark.matrix
+def test_a_model_that_throttles_for_a_minute(truth, database, logs, bedrock, telegram, monkeypatch):
+    """With the pauses of production: the rules answer, or the model once it can; all are told."""
+    monkeypatch.setattr(judging, "triage_suspect", triage.triage_suspect)
+    began_at = time.monotonic()
+
+    def for_a_minute(call):
+        is_busy = time.monotonic() < began_at + 60
+        return (model.throttled() if is_busy else model.true_positive())(call)
+
+    bedrock.judge_everyone(for_a_minute)
+    state, _ = scans.final_state(logs)
+
+    assert state == "COMPLETED Degraded"
+    assert time.monotonic() - began_at < 120
+    assert scan(logs).is_idle
+    check(database, truth, telegram, secrets=(AWS_SECRET, telegram.token))
+
+
+def chance(seed, *faults):
+    """One of these, at random; the same sequence for the same seed."""
+    draw = random.Random(seed)
+    return lambda asked: draw.choice(faults)(asked)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.matrix) for n in (1, 2, 3))]
+)
+def test_everything_everywhere_fails_now_and_then(
+    truth,
+    mariadb,
+    mariadb_url,
+    moto_server,
+    moto_s3,
+    bedrock,
+    tavily,
+    telegram,
+    environ,
+    logs,
+    seed,
+):
+    """S3, MariaDB, the model, the web and the chat in one run; then one that nothing disturbs."""
+    moto_s3.create_bucket(
+        Bucket="logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    paths = [path for path in sorted(logs.rglob("*")) if path.is_file()]
+    for path in paths:
+        key = str(path.relative_to(logs))
+        moto_s3.put_object(Bucket="logs", Key=key, Body=path.read_bytes())
+    bedrock.judge_everyone(chance(seed, *BEDROCK.values(), model.true_positive()))
+    tavily.script(chance(seed, *TAVILY.values(), web.one_page()))
+    with Proxy(mariadb.port) as proxy, Gateway(moto_server) as gateway:
+        url = make_url(mariadb_url).set(port=proxy.port).render_as_string(hide_password=False)
+        environ(MIDDLEWATCH_DATABASE_URL=url, AWS_ENDPOINT_URL_S3=gateway.url)
+        gateway.refuse(re.compile(r"GET /logs/\w+/"), 503, "SlowDown", times=2 + 2 * seed)
+        for attacker in ATTACKERS:
+            surely_not = [f for name, f in TELEGRAM.items() if name not in MAY_REPEAT]
+            telegram.when(attacker, random.Random(attacker + str(seed)).choice(surely_not))
+        with now_and_then(proxy.cut, seed, longest_pause=2.0):
+            run_until_it_works("s3://logs")
+        engine_for(url).dispose()
+        environ(MIDDLEWATCH_DATABASE_URL=mariadb_url)
+        gateway.heal()
+        telegram._matches.clear()
+        bedrock.judge_everyone(model.true_positive())
+        tavily.script(web.one_page())
+
+        scan("s3://logs")
+
+        assert scan("s3://logs").is_idle
+    secrets = (AWS_SECRET, web.KEY, telegram.token, "p@ss:w/rd%")
+    check(mariadb_url, truth, telegram, repeats=1, secrets=secrets)
+    engine_for(mariadb_url).dispose()

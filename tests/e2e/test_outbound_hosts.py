@@ -68,9 +68,9 @@ def asked_by(run_module, tmp_path, monkeypatch):
     return run
 
 
-def test_with_everything_off_nobody_is_asked(asked_by):
+def test_with_everything_off_nobody_is_asked(asked_by, tmp_path):
     """Files, rules, SQLite: not even Prefect reports that it is used for the first time."""
-    assert asked_by(**ALONE) == set()
+    assert asked_by(**ALONE, PREFECT_HOME=str(tmp_path / "prefect")) == set()
 
 
 def test_a_scan_asks_the_services_that_are_on_and_nobody_else(

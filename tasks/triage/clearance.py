@@ -19,15 +19,16 @@ from tasks.triage.citations import ShownLine
 from tasks.triage.rules_analyst import judge_by_rules
 
 _ROUNDS = 3
-# What the server writes: a page that there is has its name from the site, and sshd its own phrases.
+# What others than the client write: a page that there is has its name from the site, browsers name
+# their systems alike, and of a line of sshd only the name and what is quoted is the client's.
 _SERVED_PATH = re.compile(r'"[A-Z]{3,10} [^" ?]*(?=[^"]*" (?:2\d\d|304) )')
-_SSHD = re.compile(
-    r"\b(?:failed|accepted) \S+ for(?: invalid user)?\b|\binvalid user\b|\bauthenticating user\b"
-    r"|\b(?:connection|disconnected) (?:closed by|reset by|from)\b|\bfrom\b|\bport\b|\bfor\b"
-    r"|\bmaximum authentication attempts exceeded\b|\bauthentication failure\b|\bcheck pass\b",
-    re.IGNORECASE,
+_SYSTEM = re.compile(r"\b(?:Intel|like) Mac OS X\b")
+_SSHD = re.compile(r"\bsshd(?:-\w+)?\[")
+_NAME = re.compile(r"\b(?:user|for) (.*?)(?= (?:from|by|port|\d)|$)|['\"](.+)['\"]")
+_WORD = r"(?=\w*[^\W\d_])\w+"
+_SPEECH = re.compile(
+    rf"(?:{_WORD}[,:.!?'’]* ){{3,}}{_WORD}|(?:{_WORD}(?:[,;:.!?'’]*[ _-]+|[.,:;])){{5,}}{_WORD}"
 )
-_SPEECH = re.compile(r"(?:(?=\w*[^\W\d_])\w+(?:[,;:.!?'’]*[ _-]+|[.,:;])){5,}(?=\w*[^\W\d_])\w+")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{8}")
 _SUBJECT = re.compile(
     r"verdict|benign|false.?positive|(?:allow|white).?list|instruct|disregard|ignore|severity"
@@ -62,14 +63,16 @@ def speaks(line: str) -> bool:
     True
     """
     text = _SERVED_PATH.sub('"', line)
+    if _SSHD.search(text):
+        text = "|".join(name or quoted for name, quoted in _NAME.findall(text))
     for _ in range(_ROUNDS):
         text = html.unescape(unquote_plus(text))
-    own = _SSHD.sub("|", text)
+    text = " ".join(_SYSTEM.sub("|", text).split())
     return (
-        _SPEECH.search(own) is not None
+        _SPEECH.search(text) is not None
         or _UNSPACED.search(text) is not None
         or _SUBJECT.search(text) is not None
-        or make_visible(text) != " ".join(text.split())
+        or make_visible(text) != text
         or any(_hides_words(found[0]) for found in _BASE64.finditer(text))
     )
 

@@ -67,7 +67,7 @@ def test_ordinary_lines_say_nothing(line):
 
 
 def test_few_lines_of_ordinary_logs_speak():
-    """So that a model may still clear those who only came often."""
+    """Searches do; so that a model may still clear most of those who only came often."""
     lines = [
         line
         for path in sorted(SAMPLES.rglob("*.log"))
@@ -77,7 +77,7 @@ def test_few_lines_of_ordinary_logs_speak():
 
     speaking = [line for line in lines if speaks(line)]
 
-    assert len(speaking) < len(lines) / 50, speaking[:9]
+    assert len(speaking) < len(lines) / 20, speaking[:9]
 
 
 def test_a_plain_flood_may_be_cleared():

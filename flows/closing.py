@@ -100,10 +100,15 @@ def _fit_to_show(sentences: Iterable[str]) -> tuple[str, ...]:
 
 
 def _failures_of_coverage(coverage: Coverage, unread: Sequence[SkippedObject]) -> list[str]:
-    failures = [f"{o.object_key}: {o.reason}" for o in unread if o.is_retried][:MAX_NAMED]
+    failures = [_describe_unread(o) for o in unread if o.is_retried][:MAX_NAMED]
     if not coverage.holds:
         failures.append(f"The coverage equation does not hold: {coverage}.")
     return failures
+
+
+def _describe_unread(unread: SkippedObject) -> str:
+    since = f" (since {unread.since:%Y-%m-%d %H:%M} UTC)" if unread.since else ""
+    return f"{unread.object_key}{since}: {unread.reason}"
 
 
 def _final_state(summary: RunSummary) -> State[RunSummary]:

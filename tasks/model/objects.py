@@ -120,6 +120,8 @@ class SkippedObject:
     reason: str
     is_retried: bool = True
     """False where nothing is missing without it, such as a copy of a file that is read."""
+    since: datetime | None = None
+    """UTC. When a run could not read it for the first time, where that is on record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,14 +139,20 @@ class Ledger:
             rows = self._extent_rows(results, taken, segment is not None, run_id, now)
             failed = [self._failure_row(r, run_id, now) for r in mine if r.error is not None]
             upsert(connection, log_objects, rows, keep=set())
-            upsert(connection, log_objects, failed, keep=set())
+            upsert(connection, log_objects, failed, keep={"recorded_at"})
+            since = _recorded_at(connection, [row["id"] for row in failed])
             self._supersede(connection, mine, {row["id"] for row in rows})
             self._forget_failures(connection, mine)
             self._advance(connection, mine)
             if segment is not None:
                 self._store_segment(connection, segment, [row["id"] for row in rows], now)
         lost = [
-            (row["state"], SkippedObject(row["object_key"], row["version"], row["reason"]))
+            (
+                row["state"],
+                SkippedObject(
+                    row["object_key"], row["version"], row["reason"], since=since[row["id"]]
+                ),
+            )
             for row in failed
         ]
         return Commit(
@@ -388,6 +394,17 @@ STREAM_COLUMNS = tuple(FileStream.__dataclass_fields__)
 def _stream(row: Any) -> FileStream:  # noqa: ANN401 -- an SQLAlchemy row
     values = {c: getattr(row, c) for c in STREAM_COLUMNS}
     return FileStream(**{**values, "inode": int(values["inode"])})
+
+
+def _recorded_at(connection: Connection, ids: Sequence[str]) -> dict[str, datetime]:
+    """Of objects that cannot be read: when the first run found that out."""
+    found: dict[str, datetime] = {}
+    for chunk in chunks(ids):
+        rows = select(log_objects.c.id, log_objects.c.recorded_at).where(
+            log_objects.c.id.in_(chunk)
+        )
+        found |= {row.id: row.recorded_at for row in connection.execute(rows)}
+    return found
 
 
 def _extent_columns(extent: Extent) -> dict[str, Any]:

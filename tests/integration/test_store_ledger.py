@@ -210,8 +210,10 @@ def test_an_object_that_cannot_be_read_is_tried_again_and_then_set_aside(scans):
         ("bad", "quarantined", MAX_ATTEMPTS),
         ("good", "done", 1),
     ]
-    ((reason,),) = rows(scans, "reason", object_key="bad")
+    ((reason, since),) = rows(scans, "reason", "recorded_at", object_key="bad")
     assert "'bad'" in reason
+    assert {lost.since for r in told for lost in (*r.skipped, *r.quarantined)} == {since}
+    assert since == NOW + timedelta(minutes=5)
     assert requests_of(scans) == 1
 
 
@@ -305,7 +307,7 @@ def test_two_versions_of_a_key_at_the_same_time_leave_one(scans):
         try:
             return commit(scans, mine, ledger)
         except TransientError:  # each waits for the other: the database ends one of them
-            return commit(scans, mine)
+            return persistently(scans.ledger, mine)
 
     race(
         scans,

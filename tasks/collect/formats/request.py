@@ -109,9 +109,11 @@ def _read_target(texts: Texts) -> tuple[str | None, str | None, str | None]:
     method, domain = texts.get("http_request_method"), texts.get("url_domain")
     target = texts.get("url_original")
     request, full = texts.get("request"), texts.get("url_full")
+    match = _REQUEST.fullmatch(request) if request is not None else None
     if request is not None and target is None:
-        match = _REQUEST.fullmatch(request)
         method, target = (match[1], match[2]) if match else (method, request)
+    elif match and method is None:
+        method = match[1]
     if full is not None and target is None:
         authority = _ABSOLUTE.match(full)
         target = full[authority.end() :] if authority else full

@@ -11,9 +11,10 @@ name the user of a connection. A password server writes those too, so they are a
 user has no account that may log in; `Connection closed by authenticating user ... [preauth]` when
 it has. `maximum authentication attempts exceeded` stands for all the attempts that one connection
 may make (MaxAuthTries, six unless configured), whether they were logged one by one or not: it is
-`ssh_attempts_exceeded`. `banner exchange: ... invalid format` is a client that speaks no ssh:
-`ssh_protocol_error`. Rules count one action or another, never a sum in which the same attempt
-is twice. `Failed none` is how every client asks what it may try, and no attempt.
+`ssh_attempts_exceeded`. `banner exchange: ... invalid format`, in old servers `Bad protocol version
+identification`, is a client that speaks no ssh: `ssh_protocol_error`. Rules count one action or
+another, never a sum in which the same attempt is twice. `Failed none` is how every client asks what
+it may try, and no attempt.
 
 Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c
 """
@@ -52,6 +53,10 @@ _CONNECTIONS = tuple(
         (
             "ssh_protocol_error",
             rb"banner exchange: Connection from ()()(\S+) port \d+: invalid format",
+        ),
+        (
+            "ssh_protocol_error",
+            rb"Bad protocol version identification ()()'.*' from (\S+?)(?: port \d+)?",
         ),
     )
 )
@@ -96,6 +101,8 @@ def _make_event(
     outcome: str | None,
     invalid: bytes | None,
 ) -> Parsed:
+    if peer == b"UNKNOWN":  # the connection was gone when sshd looked
+        return ()
     source_ip = read_address(peer)
     if source_ip is None:
         return HOST_NAME

@@ -22,7 +22,9 @@ _LINE = re.compile(
     rb"(?:<\d{1,3}>)?"
     rb"(?:([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d):(\d\d)(?:\.\d+)?"
     rb"|(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?)"
-    rb" \S+ (?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?(.*)",
+    # BusyBox writes facility and level, too
+    rb" \S+ (?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
+    rb"\.[a-z]+ )?(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?(.*)",
     re.DOTALL,
 )
 _RFC_5424 = re.compile(

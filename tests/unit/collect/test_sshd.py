@@ -120,6 +120,15 @@ def test_protocol_errors():
     assert parse(f"{named} from 198.51.100.1 port 5: invalid format") == ()
 
 
+@pytest.mark.parametrize("sent", ["GET / HTTP/1.1", "", "' from 198.51.100.1 port 5", "\\003"])
+@pytest.mark.parametrize("end", ["192.0.2.7 port 34388", "192.0.2.7"])
+def test_protocol_errors_of_old_servers(sent, end):
+    """They quote what was sent, which may look like the end of the line."""
+    (event,) = parse(f"Bad protocol version identification '{sent}' from {end}")
+
+    assert (event.event_action, event.source_ip) == ("ssh_protocol_error", "192.0.2.7")
+
+
 @pytest.mark.parametrize(
     ("who", "user", "is_invalid"),
     [
@@ -150,6 +159,11 @@ def test_attempts_exceeded(who, user, is_invalid, end):
         "Disconnecting authenticating user root 192.0.2.7 port 5: Too many failures [preauth]",
         "Received disconnect from 192.0.2.7 port 5:11: Bye Bye [preauth]",
         "Server listening on 0.0.0.0 port 22.",
+        "Connection closed by authenticating user root UNKNOWN port 65535 [preauth]",
+        "Disconnected from UNKNOWN port 65535",
+        "Did not receive identification string from 192.0.2.7 port 5",
+        "Unable to negotiate with 192.0.2.7 port 5: no matching host key type found. [preauth]",
+        "drop connection #0 from [192.0.2.7]:5 on [10.0.0.1]:22 penalty: failed authentication",
         "",
     ],
 )
@@ -213,6 +227,8 @@ def test_host_names():
         ("2026-02-22T22:18:33Z web-01 sshd[1]: ", TIMESTAMP),
         ("2026-02-22T22:18:33 web-01 sshd[1]: ", TIMESTAMP),
         ("<38>Feb 22 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 alpine auth.info sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 router authpriv.warn sshd-session[1]: ", TIMESTAMP),
     ],
 )
 def test_prefixes(prefix, expected):

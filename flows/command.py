@@ -14,16 +14,14 @@ from prefect import State
 from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from rich.console import Console
-from rich.text import Text
 
 from flows.lifecycle import STOPPED
 from flows.local_server import local_server
-from flows.terminal import print_run
+from flows.terminal import print_complaint, print_run
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import Override
 from tasks.model.errors import ConfigurationError, MiddlewatchError, PermanentError
 from tasks.model.runs import RunState, RunSummary
-from tasks.model.text import make_visible
 
 PatternOption = Annotated[str, typer.Option(help="Glob over paths or keys below the source.")]
 BlockOption = Annotated[
@@ -108,9 +106,11 @@ class _Stopping:
     def explain(self) -> int:
         """Say why there is no summary, and give the exit code."""
         if self._has_lost_server:
-            _complain("The run's own Prefect server is gone; the next run takes up what is left.")
+            print_complaint(
+                "The run's own Prefect server is gone; the next run takes up what is left."
+            )
             return RETRIED_LATER
-        _complain(STOPPED)
+        print_complaint(STOPPED)
         return _SIGNAL_EXIT + self._signal
 
     def _stop(self, *_: object) -> NoReturn:
@@ -140,17 +140,13 @@ def _explain(error: Exception) -> int:
     """Say why there is no summary, and give the exit code."""
     is_users = isinstance(error, (ConfigurationError, ParameterTypeError, ValidationError))
     if is_users or isinstance(error, MiddlewatchError):
-        _complain(str(error))
+        print_complaint(str(error))
     else:  # its text may hold anything
-        _complain(
+        print_complaint(
             f"The run ended unexpectedly ({type(error).__name__}): its log says where, please"
             " report it; the next run takes up what is left."
         )
     return WRONG_USE if is_users else RETRIED_LATER
-
-
-def _complain(sentence: str) -> None:
-    Console(stderr=True).print(Text(make_visible(sentence), style="bold red"), soft_wrap=True)
 
 
 def parse_thresholds(options: list[str]) -> dict[str, Override]:

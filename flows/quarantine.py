@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.report import format_count, format_size
+from flows.terminal import print_complaint
 from tasks.model.errors import ConfigurationError, MiddlewatchError
 from tasks.model.objects import QuarantinedObject
 from tasks.model.text import make_visible
@@ -29,7 +30,7 @@ def main(
     try:
         found = _release(keys or None) if retry else _list(keys or None)
     except MiddlewatchError as error:
-        Console(stderr=True).print(Text(make_visible(str(error)), style="bold red"), soft_wrap=True)
+        print_complaint(str(error))
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
     _print(found, Console(), is_released=retry)
 

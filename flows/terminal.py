@@ -37,6 +37,11 @@ def print_alert(message: Message, console: Console) -> None:
     )
 
 
+def print_complaint(sentence: str) -> None:
+    """*sentence* is on stderr, where a name in it can be no control sequence."""
+    Console(stderr=True).print(Text(make_visible(sentence), style="bold red"), soft_wrap=True)
+
+
 def print_run(run: RunSummary, console: Console, where_to_look: Sequence[str] = ()) -> None:
     """
     The end of *run* is on the terminal: incidents, coverage, cost, failures.

@@ -4,6 +4,7 @@ import sys
 
 from rich.console import Console
 
+from flows.terminal import print_complaint
 from tasks.model.errors import ConfigurationError, MiddlewatchError
 from tasks.model.incidents import Severity
 from tasks.notify.message import Message
@@ -19,7 +20,7 @@ def main() -> None:
     if error is None:
         Console().print("Telegram took the message: look at the chat.")
         sys.exit(0)
-    Console(stderr=True).print(str(error), markup=False, style="bold red", soft_wrap=True)
+    print_complaint(str(error))
     sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import event, text
 
 from tasks.model.errors import ConfigurationError
 from tasks.store import schema
-from tasks.store.engine import transaction
+from tasks.store.engine import engine_for, transaction
 from tasks.store.schema import open_database
 from tasks.store.tables import metadata
 
@@ -27,6 +28,21 @@ def differences(engine) -> list:
 def test_migrations_from_blank_make_the_tables_of_the_queries(engine):
     """No table, column, type or index differs."""
     assert differences(engine) == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(database_url, revision):
+    """From each revision that was ever released, with nothing left to do afterwards."""
+    engine = engine_for(database_url)
+    config = schema._config()
+    with transaction(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    open_database(database_url)
+
+    assert differences(engine) == []
+    engine.dispose()
 
 
 def test_a_latin1_server_gets_utf8mb4_tables(mariadb):

@@ -233,13 +233,13 @@ def _is_equal(data, start, other, start_of_other, length):
     if length < 8:
         different = _load64(data, start) ^ _load64(other, start_of_other)
         return different & _low_bytes(length) == _0
-    at = 0
-    while at < length - 8:
-        if _load64(data, start + at) != _load64(other, start_of_other + at):
-            return False
-        at += 8
+    # nearly all texts that come here are equal: no step waits for the one before
     at = length - 8
-    return _load64(data, start + at) == _load64(other, start_of_other + at)
+    different = _load64(data, start + at) ^ _load64(other, start_of_other + at)
+    for number in range((at + 7) >> 3):
+        step = number << 3
+        different |= _load64(data, start + step) ^ _load64(other, start_of_other + step)
+    return different == _0
 
 
 # the start of a line
@@ -399,22 +399,31 @@ def _ip_slot(high, low, mask):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _number_ip(high, low, slots, keys, state):
-    """The number of an address: one is given when it has none."""
+def _find_ip(high, low, slots, keys):
+    """The number of an address, or -1."""
     mask = np.uint64(slots.size - 1)
     slot = _ip_slot(high, low, mask)
-    while True:
-        number = slots[np.int64(slot)]
-        if number < 0:
-            break
-        if keys[number, 1] == low and keys[number, 0] == high:
-            return np.int64(number)
+    number = np.int64(slots[np.int64(slot)])
+    while number >= 0 and (keys[number, 1] != low or keys[number, 0] != high):
         slot = (slot + _1) & mask
-    number = state[S_IPS]
-    slots[np.int64(slot)] = number
-    keys[number, 0], keys[number, 1] = high, low
-    state[S_IPS] = number + 1
-    return np.int64(number)
+        number = np.int64(slots[np.int64(slot)])
+    return number
+
+
+@njit(cache=True, nogil=True)
+def _number_ip(high, low, slots, keys, state):
+    """The number of an address: one is given when it has none."""
+    number = _find_ip(high, low, slots, keys)
+    if number < 0:
+        mask = np.uint64(slots.size - 1)
+        slot = _ip_slot(high, low, mask)
+        while slots[np.int64(slot)] >= 0:
+            slot = (slot + _1) & mask
+        number = np.int64(state[S_IPS])
+        slots[np.int64(slot)] = number
+        keys[number, 0], keys[number, 1] = high, low
+        state[S_IPS] = number + 1
+    return number
 
 
 @njit(cache=True, nogil=True)
@@ -426,29 +435,38 @@ def regrow_ips(slots, keys, count):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _number_text(data, start, end, kind, h, texts):
-    """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
-    length = end - start
-    tag = h >> np.uint64(32) << np.uint64(32)
-    mask = np.uint64(texts.slots.size - 1)
+def _find_text(data, start, length, kind, h, slots, records, arena):
+    """The number of a text of a kind, or -1. Equal means equal bytes."""
+    tag = h >> np.uint64(32)
+    mask = np.uint64(slots.size - 1)
     slot = h & mask
-    number = np.int64(-1)
-    while texts.slots[np.int64(slot)] != _0:
-        entry = texts.slots[np.int64(slot)]
-        if entry >> np.uint64(32) << np.uint64(32) == tag:
-            candidate = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+    entry = slots[np.int64(slot)]
+    while entry != _0:
+        if entry >> np.uint64(32) == tag:
+            number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
             if (
-                texts.records[candidate, LENGTH] == length
-                and texts.records[candidate, KIND] == kind
-                and _is_equal(
-                    data, start, texts.arena, np.int64(texts.records[candidate, OFFSET]), length
-                )
+                records[number, LENGTH] == length
+                and records[number, KIND] == kind
+                and _is_equal(data, start, arena, np.int64(records[number, OFFSET]), length)
             ):
-                number = candidate
-                break
+                return number
         slot = (slot + _1) & mask
+        entry = slots[np.int64(slot)]
+    return np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def _number_text(data, start, end, kind, h, texts):
+    """The number of a text of a kind: one is given when it has none."""
+    length = end - start
+    number = _find_text(data, start, length, kind, h, texts.slots, texts.records, texts.arena)
     if number < 0:
+        mask = np.uint64(texts.slots.size - 1)
+        slot = h & mask
+        while texts.slots[np.int64(slot)] != _0:
+            slot = (slot + _1) & mask
         number = np.int64(texts.size[0])
+        tag = h >> np.uint64(32) << np.uint64(32)
         texts.slots[np.int64(slot)] = tag | np.uint64(number + 1)
         _keep_text(data, start, length, kind, number, texts)
     return number
@@ -516,57 +534,91 @@ def scan_lines(
 
 @njit(cache=True, nogil=True)
 def _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others):
-    """
-    Put numbers in the place of addresses and texts.
-
-    The tables are larger than the processor's caches: what a line needs is asked for some lines
-    before it is needed.
-    """
+    """Put numbers in the place of addresses and texts."""
     count = state[S_LINES]
-    ip_mask = np.uint64(ip_slots.size - 1)
+    is_new = np.zeros((count, 4), np.bool_)
+    _find_numbers(count, data, lines, words, ip_slots, ip_keys, requests, others, is_new)
     for row in range(count):
-        far, near = row + 16, row + 6
-        if far < count:
-            _prefetch(
-                requests.slots,
-                np.int64(words[far, OF_REQUEST] & np.uint64(requests.slots.size - 1)),
+        if is_new[row, 0]:
+            lines[row, IP] = _number_ip(
+                words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys, state
             )
-            _prefetch(
-                others.slots, np.int64(words[far, OF_REFERRER] & np.uint64(others.slots.size - 1))
-            )
-            _prefetch(
-                others.slots, np.int64(words[far, OF_AGENT] & np.uint64(others.slots.size - 1))
-            )
-            slot = _ip_slot(words[far, IP_HIGH], words[far, IP_LOW], ip_mask)
-            _prefetch(ip_slots, np.int64(slot))
-        if near < count:
-            entry = requests.slots[
-                np.int64(words[near, OF_REQUEST] & np.uint64(requests.slots.size - 1))
-            ]
-            if entry != _0:
-                number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
-                _prefetch(requests.records, number * TEXT_COLUMNS)
-                _prefetch(requests.arena, np.int64(requests.records[number, OFFSET]))
-            slot = _ip_slot(words[near, IP_HIGH], words[near, IP_LOW], ip_mask)
-            if ip_slots[np.int64(slot)] >= 0:
-                _prefetch(ip_keys, np.int64(ip_slots[np.int64(slot)]) * 2)
-        lines[row, IP] = _number_ip(
-            words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys, state
-        )
-        lines[row, REQUEST] = _number_text(
-            data, np.int64(lines[row, REQUEST]), np.int64(lines[row, REQUEST_END]), KIND_REQUEST,
-            words[row, OF_REQUEST], requests,
-        )  # fmt: skip
-        if lines[row, REFERRER] >= 0:
+        if is_new[row, 1]:
+            lines[row, REQUEST] = _number_text(
+                data, np.int64(lines[row, REQUEST]), np.int64(lines[row, REQUEST_END]),
+                KIND_REQUEST, words[row, OF_REQUEST], requests,
+            )  # fmt: skip
+        if is_new[row, 2]:
             lines[row, REFERRER] = _number_text(
                 data, np.int64(lines[row, REFERRER]), np.int64(lines[row, REFERRER_END]),
                 KIND_REFERRER, words[row, OF_REFERRER], others,
             )  # fmt: skip
-        if lines[row, AGENT] >= 0:
+        if is_new[row, 3]:
             lines[row, AGENT] = _number_text(
                 data, np.int64(lines[row, AGENT]), np.int64(lines[row, AGENT_END]),
                 KIND_AGENT, words[row, OF_AGENT], others,
             )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _find_numbers(count, data, lines, words, ip_slots, ip_keys, requests, others, is_new):
+    """
+    Put the numbers that are known in the place of addresses and texts.
+
+    The tables are larger than the processor's caches: what a line needs is asked for some lines
+    before it is needed. Nothing is called that Numba cannot inline, or it would count references
+    for every line, which takes longer than all the rest.
+    """
+    slots, records, arena = requests.slots, requests.records, requests.arena
+    other_slots, other_records, other_arena = others.slots, others.records, others.arena
+    mask, other_mask = np.uint64(slots.size - 1), np.uint64(other_slots.size - 1)
+    ip_mask = np.uint64(ip_slots.size - 1)
+    for row in range(count):
+        far, near = row + 16, row + 6
+        if far < count:
+            _prefetch(slots, np.int64(words[far, OF_REQUEST] & mask))
+            _prefetch(other_slots, np.int64(words[far, OF_REFERRER] & other_mask))
+            _prefetch(other_slots, np.int64(words[far, OF_AGENT] & other_mask))
+            slot = _ip_slot(words[far, IP_HIGH], words[far, IP_LOW], ip_mask)
+            _prefetch(ip_slots, np.int64(slot))
+        if near < count:
+            entry = slots[np.int64(words[near, OF_REQUEST] & mask)]
+            if entry != _0:
+                number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+                _prefetch(records, number * TEXT_COLUMNS)
+                _prefetch(arena, np.int64(records[number, OFFSET]))
+            slot = _ip_slot(words[near, IP_HIGH], words[near, IP_LOW], ip_mask)
+            if ip_slots[np.int64(slot)] >= 0:
+                _prefetch(ip_keys, np.int64(ip_slots[np.int64(slot)]) * 2)
+        number = _find_ip(words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys)
+        lines[row, IP] = number
+        is_new[row, 0] = number < 0
+        start = np.int64(lines[row, REQUEST])
+        number = _find_text(
+            data, start, np.int64(lines[row, REQUEST_END]) - start, KIND_REQUEST,
+            words[row, OF_REQUEST], slots, records, arena,
+        )  # fmt: skip
+        is_new[row, 1] = number < 0
+        if number >= 0:
+            lines[row, REQUEST] = number
+        start = np.int64(lines[row, REFERRER])
+        if start >= 0:
+            number = _find_text(
+                data, start, np.int64(lines[row, REFERRER_END]) - start, KIND_REFERRER,
+                words[row, OF_REFERRER], other_slots, other_records, other_arena,
+            )  # fmt: skip
+            is_new[row, 2] = number < 0
+            if number >= 0:
+                lines[row, REFERRER] = number
+        start = np.int64(lines[row, AGENT])
+        if start >= 0:
+            number = _find_text(
+                data, start, np.int64(lines[row, AGENT_END]) - start, KIND_AGENT,
+                words[row, OF_AGENT], other_slots, other_records, other_arena,
+            )  # fmt: skip
+            is_new[row, 3] = number < 0
+            if number >= 0:
+                lines[row, AGENT] = number
 
 
 @njit(cache=True, nogil=True)

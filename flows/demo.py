@@ -10,6 +10,11 @@ DATABASE = ROOT / ".middlewatch" / "demo.db"
 ALONE = {
     "MIDDLEWATCH_DATABASE_URL": f"sqlite:///{DATABASE}",
     "MIDDLEWATCH_ANALYST": "rules",
+    # set to nothing, each counts as not set, whatever .env says
+    "MIDDLEWATCH_FORMATS_FILE": "",
+    "MIDDLEWATCH_RULES_FILE": "",
+    "MIDDLEWATCH_SYSLOG_TIMEZONE": "",
+    "MIDDLEWATCH_TRUSTED_PROXIES": "",
     "TAVILY_API_KEY": "",
     "TELEGRAM_BOT_TOKEN": "",
 }

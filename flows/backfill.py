@@ -29,7 +29,7 @@ from flows.lifecycle import (
 )
 from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
-from tasks.detect.rules import Override
+from tasks.detect.rules import Overrides, by_rule
 from tasks.detect.task import evaluate_rules
 from tasks.model.errors import ConfigurationError
 from tasks.model.objects import EventRange
@@ -57,7 +57,7 @@ def backfill_logs(
     pattern: str = "**/*",
     shards: Annotated[int, Field(ge=1, le=256)] = 1,
     aws_credentials_block: str = "",
-    thresholds: dict[str, Override] | None = None,
+    thresholds: Overrides | None = None,
     allowlist: list[AllowlistEntry] | None = None,
     analyst: AnalystName = AnalystName.RULES,
     research: bool = False,
@@ -70,8 +70,8 @@ def backfill_logs(
     Scheduled scans see nothing of it.
 
     Args:
-        start: First event time that counts, such as 2025-03-01. Without a zone it is UTC.
-        end: Event times from here on do not count, such as 2025-04-01.
+        start: First event time that counts, such as 2025-03-01T00:00:00Z.
+        end: Event times from here on do not count, such as 2025-04-01T00:00:00Z.
         name: Names the backfill and its namespace in the database, such as march-2025: small
             letters, digits and dashes, up to 63. The same name goes on with the same backfill.
         source: A directory, or s3://bucket/prefix. Empty: MIDDLEWATCH_SOURCE of the worker.
@@ -79,8 +79,8 @@ def backfill_logs(
         shards: The objects are counted in this many parts, 1 to 256, one after the other.
         aws_credentials_block: Name of a prefect-aws AwsCredentials block. Empty: the standard
             AWS credential chain of the worker.
-        thresholds: Other thresholds for this run, by rule id, such as
-            {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
+        thresholds: Other thresholds for this run: a list with a rule in each, or by rule id, such
+            as {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
         allowlist: Networks that are never suspects, each with a reason and an optional expiry.
         analyst: bedrock asks the model about every suspect, and costs what that costs.
         research: Search the web about those that are not benign.
@@ -92,8 +92,8 @@ def backfill_logs(
         )
     event_range = _event_range(start, end)
     location = locate(source, pattern, aws_credentials_block)
-    thresholds, allowlist = thresholds or {}, allowlist or []
-    check_configuration(thresholds)
+    overrides, allowlist = by_rule(thresholds), allowlist or []
+    check_configuration(overrides)
     asked = {
         "source": location.uri,
         "pattern": location.pattern,
@@ -101,15 +101,15 @@ def backfill_logs(
         "end": event_range.end.isoformat(),
         **{
             f"threshold of {rule}": other.model_dump_json(exclude_none=True)
-            for rule, other in sorted(thresholds.items())
+            for rule, other in sorted(overrides.items())
         },
     }
     tale = Tale()
     with recorded_run(RunKind.BACKFILL, name, location, asked) as run:
         plan = find_objects(run, location, tale)
         for shard in split(plan, shards):
-            count_objects(run, location, shard, tale, thresholds, event_range)
-        found = evaluate_rules(run, thresholds, allowlist)
+            count_objects(run, location, shard, tale, overrides, event_range)
+        found = evaluate_rules(run, overrides, allowlist)
         tale.notes += found.notes
         judged = judge_suspects(run, found.suspects, tale, analyst, with_research=research)
         tell_and_record(run, judged, tale, with_alerts=alert)

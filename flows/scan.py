@@ -28,7 +28,7 @@ from flows.lifecycle import (
 )
 from flows.telling import tell_and_record
 from tasks.detect.allowlist import AllowlistEntry
-from tasks.detect.rules import Override
+from tasks.detect.rules import Overrides, by_rule
 from tasks.detect.task import evaluate_rules
 from tasks.model.runs import RunKind, RunSummary
 from tasks.store.namespaces import LIVE
@@ -49,7 +49,7 @@ def scan_logs(
     source: str = "",
     pattern: str = "**/*",
     aws_credentials_block: str = "",
-    thresholds: dict[str, Override] | None = None,
+    thresholds: Overrides | None = None,
     allowlist: list[AllowlistEntry] | None = None,
 ) -> State[RunSummary]:
     """
@@ -60,18 +60,18 @@ def scan_logs(
         pattern: Only files or keys that match this glob, such as **/access.log*.
         aws_credentials_block: Name of a prefect-aws AwsCredentials block. Empty: the standard
             AWS credential chain of the worker.
-        thresholds: Other thresholds for this run, by rule id, such as
-            {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
+        thresholds: Other thresholds for this run: a list with a rule in each, or by rule id, such
+            as {"http-request-volume": {"threshold": 300, "timespan": "5m"}}.
         allowlist: Networks that are never suspects, each with a reason and an optional expiry.
     """
     location = locate(source, pattern, aws_credentials_block)
-    thresholds, allowlist = thresholds or {}, allowlist or []
-    check_configuration(thresholds)
+    overrides, allowlist = by_rule(thresholds), allowlist or []
+    check_configuration(overrides)
     tale = Tale()
     with recorded_run(RunKind.SCAN, LIVE, location) as run:
         plan = find_objects(run, location, tale)
-        count_objects(run, location, plan.to_read, tale, thresholds)
-        found = evaluate_rules(run, thresholds, allowlist)
+        count_objects(run, location, plan.to_read, tale, overrides)
+        found = evaluate_rules(run, overrides, allowlist)
         tale.notes += found.notes
         judged = judge_suspects(run, found.suspects, tale)
         tell_and_record(run, judged, tale)

@@ -173,6 +173,33 @@ class Override(BaseModel):
         return timespan
 
 
+class RuleOverride(Override):
+    """Another threshold or timespan for the rule that it names: a form can ask for these."""
+
+    rule: Annotated[
+        str, Field(description="Id of a rule in rules.yml.", examples=["http-request-volume"])
+    ]
+
+
+Overrides = list[RuleOverride] | dict[str, Override]
+"""One by one, each with the rule it is for, or by rule id."""
+
+
+def by_rule(overrides: Overrides | None) -> dict[str, Override]:
+    """
+    Each override by the id of its rule.
+
+    Raises:
+        ConfigurationError: Two are for the same rule.
+    """
+    if overrides is None or isinstance(overrides, dict):
+        return overrides or {}
+    found = {o.rule: Override(threshold=o.threshold, timespan=o.timespan) for o in overrides}
+    if len(found) < len(overrides):
+        raise ConfigurationError("The thresholds name a rule twice: give one of each rule.")
+    return found
+
+
 def load_rules(path: Path | None = None) -> RuleSet:
     """
     The shipped rules with those in *path* laid over them. The same text is compiled once.

@@ -28,7 +28,8 @@ def test_what_a_low_threshold_found_stays_found(database, telegram, tmp_path):
     scan(logs, thresholds=LOW)
     [(incident_id, status, _)] = record(database)
 
-    for number, thresholds in enumerate((None, LOW, HIGH, None), start=1):
+    listed = [{"rule": "http-request-volume", "threshold": 300}]
+    for number, thresholds in enumerate((None, LOW, HIGH, listed, None), start=1):
         scans.write_logs(logs, {f"{number}.log": more(number)})
         scan(logs, thresholds=thresholds)
 

@@ -111,6 +111,14 @@ def test_user_name_that_looks_like_a_line():
     assert (event.source_ip, event.timestamp, event.user_name) == ("192.0.2.7", TIMESTAMP, user)
 
 
+@pytest.mark.parametrize("user", [r"al\"ice", r"alice\\", "DOMAIN\\", r"\"\"\\"])
+def test_user_names_with_quotes_do_not_hide_a_request(user):
+    """A name in the Authorization header that the server has to escape is a name like others."""
+    event = parse(f'192.0.2.7 - {user} {TIME} "GET /x HTTP/1.1" 401 1')
+
+    assert (event.source_ip, event.timestamp, event.url_path) == ("192.0.2.7", TIMESTAMP, "/x")
+
+
 @pytest.mark.parametrize(
     ("logged", "agent"),
     [

@@ -91,9 +91,15 @@ def redact(text: str) -> Redacted:
     counts: Counter[str] = Counter()
     if len(text) > 2 * _END_CHARACTERS + len(CUT):
         text = text[:_END_CHARACTERS] + CUT + text[-_END_CHARACTERS:]
+    redacted = _redact_once(text, counts)
+    # what a mark has taken the place of may have kept a secret beside it from being one
+    return Redacted(_redact_once(redacted, counts) if counts else redacted, counts)
+
+
+def _redact_once(text: str, counts: Counter[str]) -> str:
     for pattern, kind, replace in _RULES:
         text = pattern.sub(_counting(replace, kind, counts), text)
-    return Redacted(_redact_parameters(text, counts), counts)
+    return _redact_parameters(text, counts)
 
 
 def _redact_parameters(text: str, counts: Counter[str]) -> str:
@@ -164,6 +170,15 @@ def _redact_card(match: re.Match[str]) -> str:
 
 _RULES: tuple[tuple[re.Pattern[str], str, Callable[[re.Match[str]], str]], ...] = (
     (
+        re.compile(
+            r"([=:/\"]|%3d)((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)"
+            r"(?:(?:[ +-]|%20)?\d{4}){3}|3[47]\d\d(?:[ +-]|%20)?\d{6}(?:[ +-]|%20)?\d{5})(?!\d)",
+            re.IGNORECASE,
+        ),
+        "card",
+        _redact_card,
+    ),
+    (
         re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,10000}", re.DOTALL),
         "private key",
         _mark("private key"),
@@ -214,15 +229,6 @@ _RULES: tuple[tuple[re.Pattern[str], str, Callable[[re.Match[str]], str]], ...] 
         ),
         "secret",
         _keep_start("secret"),
-    ),
-    (
-        re.compile(
-            r"([=:/\"]|%3d)((?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)"
-            r"(?:(?:[ +-]|%20)?\d{4}){3}|3[47]\d\d(?:[ +-]|%20)?\d{6}(?:[ +-]|%20)?\d{5})(?!\d)",
-            re.IGNORECASE,
-        ),
-        "card",
-        _redact_card,
     ),
     (
         re.compile(

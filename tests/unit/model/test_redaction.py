@@ -113,6 +113,41 @@ def test_evidence_stays(text):
 @given(
     st.text(max_size=300)
     | st.lists(st.sampled_from([t for t, _ in SECRETS]), max_size=5).map("&".join)
+    | st.lists(
+        st.sampled_from(
+            [
+                "password",
+                "token",
+                "key",
+                "=",
+                "%3d",
+                "&",
+                ";",
+                '"',
+                "\\",
+                "'",
+                ":",
+                " ",
+                "[",
+                "]",
+                "a1b2c3d4",
+                "%40",
+                "@",
+                ".com",
+                "example",
+                "://",
+                "bob",
+                ",",
+                "%22",
+                "\\x22",
+                "basic ",
+                "cookie:",
+                "4111",
+                "/",
+            ]
+        ),
+        max_size=12,
+    ).map("".join)
 )
 def test_twice_is_once(text):
     """What is redacted has nothing more to redact."""
@@ -122,7 +157,35 @@ def test_twice_is_once(text):
 
 
 @pytest.mark.parametrize(
-    "bait", ["a", "a.", "password=", "@", "eyJ", "://a:", "token", "-----BEGIN ", "a@a.", "cookie:"]
+    "bait",
+    [
+        "a",
+        "a.",
+        "password=",
+        "@",
+        "eyJ",
+        "://a:",
+        "token",
+        "-----BEGIN ",
+        "a@a.",
+        "cookie:",
+        "%25",
+        "%3d",
+        "password%3d",
+        "password%253d",
+        "pass;",
+        'pass="',
+        "\\x22",
+        "a%40",
+        "%6a",
+        "4111 ",
+        "%3a%2f%2fa%3a",
+        "password: ",
+        "' or ",
+        "[",
+        '":"',
+        "token=a,",
+    ],
 )
 def test_a_megabyte_of_bait_is_done_at_once(bait):
     """Of a long text both ends are looked at, and only they leave."""

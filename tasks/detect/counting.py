@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.collect.compression import Limits
 from tasks.collect.formats.parser import ChooseFormat
@@ -23,7 +24,9 @@ from tasks.model.objects import (
     ObjectResult,
     SkippedObject,
 )
-from tasks.store.ledger import Ledger, Segment
+
+if TYPE_CHECKING:
+    from tasks.store.ledger import Ledger, Segment
 
 MAX_FAILURES_IN_A_ROW = 3
 MIN_LINES_TO_JUDGE = 10
@@ -105,7 +108,7 @@ def _explain_unexpected(error: Exception) -> str:
 
 
 def commit_batch(
-    ledger: Ledger, batch: Batch, counted: Counted, run_id: str, now: datetime
+    ledger: "Ledger", batch: Batch, counted: Counted, run_id: str, now: datetime
 ) -> BatchResult:
     """
     Everything that no other run has committed first is on record.
@@ -141,7 +144,9 @@ def _next_sink(builder: TallyBuilder, numbers: Iterator[int], _is_unfinished: bo
     return builder.sink(next(numbers))
 
 
-def _segment_without(counted: Counted, taken: Collection[LogObject]) -> Segment | None:
+def _segment_without(counted: Counted, taken: Collection[LogObject]) -> "Segment | None":
+    from tasks.store.ledger import Segment  # counting by itself needs no database
+
     tally = counted.tally
     if taken:
         owners = [r.log_object for r in counted.results for _ in r.extents]

@@ -91,7 +91,7 @@ _MAX_IPS: Final = 1 << (IP_BITS - 1)
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
-_KEPT_ROWS: Final = 100_000
+_KEPT_ROWS: Final = 25_000
 _PATTERN_BYTES: Final = 16 * 1024**2
 _AUTOMATA: Final = 2
 """Per field: one for all patterns has so many states that more patterns would make it slow."""
@@ -590,6 +590,8 @@ class _Columns:
     def _keep_samples(
         self, source: _Source, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
     ) -> None:
+        if not len(rows):
+            return
         if 8 * len(rows) > len(lines):
             rows = self._lowest(lines, hashes, outcomes, rows)
         k, names, kinds = self._k, self._names(), self._outcomes
@@ -602,7 +604,7 @@ class _Columns:
             minutes,
             hashes[rows].tolist(),
             map(source.number, numbers),
-            (self._text_of(source, n, a, b) for n, a, b in zip(numbers, starts, ends, strict=True)),
+            self._texts_of(source, numbers, starts, ends),
             (kinds.counters[c] for c in kinds.counters_of[outcomes[rows]].tolist()),
         )
         for kept, more in zip(self._samples, columns, strict=True):
@@ -610,11 +612,24 @@ class _Columns:
         if len(self._samples[0]) > _KEPT_ROWS:
             self.flush()
 
-    def _text_of(self, source: _Source, number: int, start: int, stop: int) -> str:
-        line = source.line(number, start, stop)
+    def _texts_of(
+        self, source: _Source, numbers: list[int], starts: list[int], ends: list[int]
+    ) -> list[str]:
+        """How these lines are kept; there is one at least."""
+        places = list(zip(numbers, starts, ends, strict=True))
+        lines = [source.line(number, start, stop) for number, start, stop in places]
+        together = b"\n".join(lines)
+        if together.isascii() and max(map(len, lines)) <= _SHORT:
+            return together.decode("ascii").split("\n")
+        return [
+            self._text_of(line, source.text[start:stop])
+            for line, (_, start, stop) in zip(lines, places, strict=True)
+        ]
+
+    def _text_of(self, line: bytes, access_line: bytes) -> str:
         if len(line) <= _SHORT and line.isascii():
             return line.decode("ascii")
-        event = _parse(source.text[start:stop])
+        event = _parse(access_line)
         return self._builder.sample_text(event, line, self._builder.judge(event))
 
     def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Rows:

@@ -386,7 +386,8 @@ class _Table:
     def sorted(self) -> pl.DataFrame:
         """All rows in an order that follows from their content."""
         self._compact()
-        return _in_order(self._reduced)
+        self._reduced = _in_order(self._reduced)
+        return self._reduced
 
     def _compact(self) -> None:
         if self._chunks:
@@ -519,7 +520,8 @@ def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     """Neighbours are alike, which compresses well. Categories are ordered by their text."""
     counters = [name for name in table.columns if name.startswith("counter")]
-    return table.sort(*counters, *(name for name in table.columns if name not in counters))
+    # whatever hash and number say is said before the line could
+    return table.sort(*counters, *(n for n in table.columns if n not in {*counters, "line"}))
 
 
 def _encode(header: bytes, table: pl.DataFrame, max_bytes: int) -> Iterator[bytes]:

@@ -44,13 +44,17 @@ def tell_and_record(
             tale.failures.append(f"{who} was not recorded: {reason}")
     for group, outcome in zip(_messages(alerts), sent, strict=True):
         _tell_of_delivery(group, outcome, tale)
-    tale.failures += due.unreadable
-    for reason, count in due.withdrawn.items():
-        tale.notes.append(f"{format_count(count, 'alert')} not sent any more. {reason}")
+    _tell_of_unsent(due, tale)
     if with_alerts and is_on:
         _tell_of_held_back(count_held_back(run, notify.CHANNEL), tale)
     elif with_alerts:
         tale.notes.append("Alerts are off: set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to be told.")
+
+
+def _tell_of_unsent(due: Due, tale: Tale) -> None:
+    tale.failures += due.unreadable
+    for reason, count in due.withdrawn.items():
+        tale.notes.append(f"{format_count(count, 'alert')} not sent any more. {reason}")
 
 
 def _parts(judged: Sequence[Judged]) -> Iterator[tuple[str, Sequence[Judged]]]:

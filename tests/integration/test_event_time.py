@@ -35,8 +35,8 @@ def found_in(scans, *objects, modified_at=datetime(2026, 1, 1, 12, tzinfo=UTC)):
     return incident
 
 
-def utc(*parts):
-    return datetime(*parts, tzinfo=UTC)
+def utc(year, month, day, hour, minute=0):
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

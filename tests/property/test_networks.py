@@ -79,8 +79,8 @@ worlds = st.lists(bursts(), min_size=1, max_size=4).map(
 
 def suspicious(rule: Rule, lines: Iterable[Failure]) -> dict[int, int]:
     """Minutes with the highest count of a hot window that holds them."""
-    width, found = rule.timespan_seconds // 60, defaultdict(int)
-    lines = list(lines)
+    width, lines = rule.timespan_seconds // 60, list(lines)
+    found: dict[int, int] = defaultdict(int)
     for start in {line.minute for line in lines}:
         inside = [line for line in lines if start <= line.minute < start + width]
         size = len({line.user for line in inside} if rule.field else inside)

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 
+from tasks.model.alerts import DeliveryState
 from tasks.model.errors import PermanentError
 from tasks.model.incidents import Family, Severity, Status, Suspect
 from tasks.model.verdicts import Judged, VerdictKind
+from tasks.store.deliveries import Outbox
 from tasks.store.engine import transaction
 from tasks.store.incidents import (
     close_incident,
@@ -18,6 +20,7 @@ from tasks.store.incidents import (
     prepare_alerts,
     record_conclusions,
     stored_incidents,
+    untold_alerts,
     waiting_suspects,
     write_evidence,
 )
@@ -244,6 +247,29 @@ def test_a_closed_incident_stays_closed(engine):
     with transaction(engine) as connection:
         (stored,) = stored_incidents(connection, "live", [INCIDENT.source_ip])[INCIDENT.source_ip]
     assert stored.status is Status.CLOSED
+
+
+def test_what_was_judged_while_nobody_was_to_be_told_can_be_told_later(engine):
+    """With all that is on record of it, until there is a delivery; what is benign is not told."""
+    find(engine)
+    counted = replace(INCIDENT, id="benign", findings=(replace(FINDING, is_signature=False),))
+    find(engine, counted)
+    record_conclusion(engine, judged(), NOW)
+    benign = replace(
+        judged(verdict=VerdictKind.BENIGN), suspect=replace(SUSPECT, incident_id="benign")
+    )
+    record_conclusion(engine, benign, NOW)
+
+    [alert] = untold_alerts(engine, "live", "telegram")
+    Outbox(engine, "live", "telegram").add(
+        [alert], state=DeliveryState.PENDING, run_id="run", now=NOW
+    )
+
+    assert alert.kind.startswith("confirmed-")
+    assert alert.conclusion == CONCLUSION
+    assert untold_alerts(engine, "live", "telegram") == []
+    assert len(untold_alerts(engine, "live", "pager")) == 1
+    assert untold_alerts(engine, "march", "telegram") == []
 
 
 def spoil(engine, column, stored):

@@ -71,7 +71,7 @@ class _Stop(BaseException):
 
 class _Stopping:
     """
-    SIGTERM, Ctrl-C and the loss of the run's own API server end it alike: told and put away.
+    SIGTERM, Ctrl-C and the loss of Prefect's API end it alike: told and put away.
 
     While the flow runs, Prefect has a handler of its own for SIGTERM, which calls this one when all
     tasks have ended. They may wait for a model or for their next attempt, for which nobody waits.
@@ -106,9 +106,7 @@ class _Stopping:
     def explain(self) -> int:
         """Say why there is no summary, and give the exit code."""
         if self._has_lost_server:
-            print_complaint(
-                "The run's own Prefect server is gone; the next run takes up what is left."
-            )
+            print_complaint("Prefect's server is gone; the next run takes up what is left.")
             return RETRIED_LATER
         print_complaint(STOPPED)
         return _SIGNAL_EXIT + self._signal

@@ -9,17 +9,15 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID, uuid4
 
-from httpx import HTTPError
 from prefect import State, get_run_logger, runtime
 from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.history import suppress_and_log
-from flows.local_server import is_one_off
+from flows.local_server import is_one_off, report_lost_api
 from tasks.collect.formats.configuration import load_formats
 from tasks.detect.rules import Override, load_rules, with_thresholds
 from tasks.detect.subjects import open_groupings
@@ -172,6 +170,8 @@ def recorded_run(
             yield run
         except Exception as error:
             _record_end(run, explain(error), "failed")
+            if _is_of_prefect(error):
+                report_lost_api()
             raise
         except BaseException:
             _record_end(run, STOPPED, "stopped")
@@ -217,12 +217,17 @@ def explain(error: Exception) -> str:
     """Our own words, or the kind of an error that nobody expected: its text may hold anything."""
     if isinstance(error, MiddlewatchError):
         return str(error)
-    if isinstance(error, PrefectException | HTTPError):
+    if _is_of_prefect(error):
         return (
             f"Prefect's API failed ({type(error).__name__}): see that its server runs; the next run"
             " takes up what is left."
         )
     return f"unexpected {type(error).__name__}; see the task's log in Prefect."
+
+
+def _is_of_prefect(error: Exception) -> bool:
+    # not all of them have a base class of Prefect's
+    return type(error).__module__.partition(".")[0] in {"prefect", "httpx"}
 
 
 def _page_of_run() -> str | None:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -53,6 +52,7 @@ ONE_RUN_ONLY = {
 
 
 _own_server = threading.Event()
+_to_tell: list[Callable[[], None]] = []
 
 
 def is_one_off() -> bool:
@@ -71,14 +71,15 @@ def local_server(when_lost: Callable[[], None] | None = None) -> Iterator[str]:
     this process, and any number of them can share the database.
 
     Args:
-        when_lost: Called, in another thread, when the server that was started is gone too early.
+        when_lost: Called when the API is gone too early, perhaps in another thread.
 
     Raises:
         ConfigurationError: The configured API does not answer, or the server does not start.
     """
     if url := PREFECT_API_URL.value():
         _check(url)
-        yield url
+        with _told(when_lost):
+            yield url
         return
 
     settings = get_current_settings()
@@ -106,11 +107,10 @@ def local_server(when_lost: Callable[[], None] | None = None) -> Iterator[str]:
         _own_server.set()
         stack.callback(_own_server.clear)
         stack.callback(_send_what_is_queued, server)
-        if when_lost is not None:
-            is_over = threading.Event()
-            stack.callback(is_over.set)
-            watch = partial(_watch, server, is_over, when_lost)
-            threading.Thread(target=watch, daemon=True).start()
+        stack.enter_context(_told(when_lost))
+        is_over = threading.Event()
+        stack.callback(is_over.set)
+        threading.Thread(target=_watch, args=(server, is_over), daemon=True).start()
         yield url
 
 
@@ -135,12 +135,25 @@ def _announced_url(server: subprocess.Popen[bytes]) -> str:
         timeout.cancel()
 
 
-def _watch(
-    server: subprocess.Popen[bytes], is_over: threading.Event, when_lost: Callable[[], None]
-) -> None:
+@contextmanager
+def _told(when_lost: Callable[[], None] | None) -> Iterator[None]:
+    _to_tell[:] = [when_lost] if when_lost is not None else []
+    try:
+        yield
+    finally:
+        _to_tell.clear()
+
+
+def report_lost_api() -> None:
+    """Whoever has to know knows; without anybody, Prefect's client goes on trying for minutes."""
+    for tell in _to_tell:
+        tell()
+
+
+def _watch(server: subprocess.Popen[bytes], is_over: threading.Event) -> None:
     while not is_over.wait(1):
         if server.poll() is not None:
-            when_lost()
+            report_lost_api()
             return
 
 

@@ -246,6 +246,7 @@ def test_a_busy_database_where_a_run_begins_and_ends(
     check_whole(mariadb_url, truth, logs, telegram)
 
 
+@pytest.mark.matrix
 def test_a_deadlock(truth, mariadb, mariadb_database, logs, bedrock, telegram, monkeypatch):
     """MySQL error 1213 while verdicts are written: the transaction is repeated, and nothing lost."""
     monkeypatch.setattr(telling, "MAX_SINGLE_RECORDS", 0)  # all in one transaction

@@ -243,6 +243,7 @@ def test_an_object_that_is_overwritten_between_listing_and_reading(database, buc
 # what S3 has besides logs
 
 
+@pytest.mark.matrix
 def test_odd_objects_take_nothing_else_with_them(database, bucket):
     """A key that looks like a directory and an empty object are done; a bomb and half a gzip not."""
     odd = {

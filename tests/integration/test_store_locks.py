@@ -2,14 +2,21 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tasks.model.errors import TransientError
+from tasks.model.errors import PermanentError, TransientError
+from tasks.model.objects import digest
+from tasks.model.runs import Run, RunKind
+from tasks.store import locks
+from tasks.store.engine import engine_for
 from tasks.store.locks import database_lock
+from tasks.store.runs import in_charge, open_run
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -60,3 +67,36 @@ def test_a_lock_is_free_again_after_its_block(engine):
 
     with database_lock(engine, "judging live", wait_seconds=1):
         pass
+
+
+def test_a_lock_whose_connection_is_killed_is_taken_anew(mariadb, mariadb_url, monkeypatch):
+    """Within seconds nobody else can have it again, unless somebody was faster."""
+    monkeypatch.setattr(locks, "KEEP_SECONDS", 0.1)
+    engine = engine_for(mariadb_url)
+    key = f"middlewatch-{digest(mariadb_url.rpartition('/')[2], 'judging live')[:40]}"
+
+    def holder():
+        return mariadb.execute(f"SELECT IS_USED_LOCK('{key}')")[0][0]
+
+    with database_lock(engine, "judging live"):
+        first = holder()
+        mariadb.execute(f"KILL {first}")
+        deadline = time.monotonic() + 20
+        while holder() in (None, first) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+        assert holder() not in (None, first)
+    assert holder() is None
+    engine.dispose()
+
+
+def test_who_was_taken_for_dead_is_not_in_charge(engine):
+    """A run that began meanwhile marks it; its own transactions find out."""
+    for name in ("first", "second"):
+        run = Run(name, name, RunKind.SCAN, "live", "file:///logs", datetime.now(UTC))
+        open_run(engine, run, None)
+
+    with in_charge(engine, "second"):
+        pass
+    with pytest.raises(PermanentError, match="took this one for dead"), in_charge(engine, "first"):
+        pytest.fail("two are in charge")

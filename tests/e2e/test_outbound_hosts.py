@@ -73,31 +73,43 @@ def test_with_everything_off_nobody_is_asked(asked_by, tmp_path):
     assert asked_by(**ALONE, PREFECT_HOME=str(tmp_path / "prefect")) == set()
 
 
-def test_a_scan_asks_the_services_that_are_on_and_nobody_else(
-    database, environ, quick_retries, monkeypatch, tmp_path
-):
-    """Bedrock, Tavily and Telegram, each at its documented host; in this process, to be quick."""
-    services = {
-        "bedrock-runtime.eu-west-1.amazonaws.com:443",
-        "api.tavily.com:443",
-        "api.telegram.org:443",
-    }
-    asked = set()
+@pytest.fixture
+def asked(monkeypatch) -> set[str]:
+    """Whom this process wants to reach; nobody but itself is reached."""
+    hosts = set()
     look_up = socket.getaddrinfo
 
     def look_up_nobody_else(host, port, *args, **kwargs):
         if host in ("127.0.0.1", "localhost"):
             return look_up(host, port, *args, **kwargs)
-        asked.add(f"{host}:{port}")
+        hosts.add(f"{host}:{port}")
         raise socket.gaierror(socket.EAI_NONAME, "Nobody is reached from here")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up_nobody_else)
-    environ(**AWS, **SERVICES, MIDDLEWATCH_ANALYST="bedrock")
+    return hosts
+
+
+SERVICE_HOSTS = {
+    "bedrock-runtime.eu-west-1.amazonaws.com:443",
+    "api.tavily.com:443",
+    "api.telegram.org:443",
+}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [("", SERVICE_HOSTS), ("http://proxy.example.org:3128", {"proxy.example.org:3128"})],
+)
+def test_a_scan_asks_the_services_that_are_on_and_nobody_else(
+    database, environ, quick_retries, asked, tmp_path, proxy, expected
+):
+    """Bedrock, Tavily and Telegram at their documented hosts, or the proxy for them all."""
+    environ(**AWS, **SERVICES, MIDDLEWATCH_ANALYST="bedrock", HTTPS_PROXY=proxy)
 
     final_state(write_logs(tmp_path / "logs", {"a.log": attack("8.8.8.8")}))
 
-    assert asked == services
-    assert services <= documented().keys()
+    assert asked == expected
+    assert documented().keys() >= SERVICE_HOSTS
 
 
 def test_prompts_are_traced_on_purpose_only(asked_by):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tasks.detect.evaluate import LoadedTally, Touched, evaluate
 from tasks.detect.incidents import chain
-from tasks.detect.subjects import roll_up
+from tasks.detect.subjects import name_networks, roll_up
 from tests.counting import NEW_YEAR, RULES, count, request
 
 
@@ -57,3 +57,15 @@ def test_the_size_of_a_network_can_be_an_address():
 
     assert roll_up(tally, 128) is tally
     assert replace(tally).counts["source_ip"].n_unique() == 2
+
+
+def test_networks_have_the_names_that_people_use():
+    """A subject that is as large as its network is in none: it would be told twice."""
+    found = name_networks(["192.0.2.7", "2001:db8:7:1::/64", "2001:db8::5"], 64)
+
+    assert found == {
+        "192.0.2.7": "192.0.2.0/24",
+        "2001:db8:7:1::/64": "2001:db8:7::/48",
+        "2001:db8::5": "2001:db8::/48",
+    }
+    assert name_networks(["192.0.2.7", "2001:db8:7::/48"], 48) == {"192.0.2.7": "192.0.2.0/24"}

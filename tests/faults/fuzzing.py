@@ -224,6 +224,7 @@ def main() -> None:
     corpus.mkdir(parents=True)
     for number, seed in enumerate(_seeds(target)):
         (corpus / f"{number:04}").write_bytes(seed)
+    TARGETS[target](SAMPLES)  # what is loaded or compiled once is no slow input
     limits = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", f"-max_total_time={seconds}"]
     options = [f"-artifact_prefix={directory}/", "-print_final_stats=1", "-use_value_profile=0"]
     atheris.Setup([sys.argv[0], *limits, *options, str(corpus)], TARGETS[target])

@@ -3,7 +3,8 @@ Detection quality on labelled corpora: `make bench-quality SHARED=DIRECTORY`.
 
 Every log file of every corpus is scanned by the product as it is shipped (directory source,
 ledger, tallies, rules, incidents), in a namespace of its own. What became an incident is a
-detection of (log file, source IP); the corpora's own `score.py` says what that is worth.
+detection of (log file, source IP); the corpora's own `score.py` says what that is worth. Then come
+the requests of `tests/data/unseen`, one per client; the benign ones were chosen for looking odd.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from tasks.store.incidents import load_incident
 from tasks.store.schema import open_database
 from tasks.store.tables import incidents
 from tests.bare_scans import Scans
+from tests.unseen import SETS, read_unseen, scan
 
 ROW = "{:<16} {:>7} {:>8} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}"
 HEAD = ROW.format(
@@ -87,6 +89,8 @@ def main() -> None:
         paths = [arguments.shared / name for name in wanted]
         for path, scanned in zip(paths, pool.map(scan_corpus, paths), strict=True):
             _print_corpus(score, path, scanned, arguments.list)
+    for number in () if arguments.corpus else SETS:
+        _print_unseen(number)
 
 
 def scan_corpus(corpus: Path) -> Scanned:
@@ -178,6 +182,28 @@ def _print_corpus(score: ModuleType, corpus: Path, scanned: Scanned, listed: int
     for kind in ("misses", "fps"):
         for row in told[kind][:listed]:
             print(f"    {kind}:", *row)
+
+
+def _print_unseen(number: str) -> None:
+    attacks, benign = (read_unseen(kind, number) for kind in ("attacks", "benign"))
+    found, wrong = (scan(cases, load_rules()) for cases in (attacks, benign))
+    hits = [(case, found[case.source_ip]) for case in attacks if case.source_ip in found]
+    right = sum(any(f.value in case.families for f in hit.families) for case, hit in hits)
+    primary = sum(hit.family.value in case.families for case, hit in hits)
+    print(
+        ROW.format(
+            f"unseen {number}",
+            len(attacks),
+            _percent(len(hits), of=len(attacks)),
+            "-",
+            _percent(right, of=len(hits)),
+            _percent(primary, of=len(hits)),
+            len(benign),
+            _percent(len(wrong), of=len(benign), digits=2),
+            "-",
+            "-",
+        )
+    )
 
 
 def _score(

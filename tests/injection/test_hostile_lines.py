@@ -73,6 +73,19 @@ class Told:
         return "\n".join([*said, self.message.partition("\nEvidence\n")[0]])
 
 
+UNSENT = """SELECT source_ip, deliveries.error FROM deliveries
+            JOIN incidents ON incidents.id = incident_id WHERE deliveries.state <> 'sent'"""
+
+
+def scan(database, directory, cases):
+    """All is told; what a busy machine kept back is by the next run, as everywhere."""
+    logs = write_logs(directory, cases)
+    scans.scan(logs)
+    if scans.rows(database, UNSENT):
+        scans.scan(logs)
+    assert scans.rows(database, UNSENT) == []
+
+
 def look(database, telegram):
     """What became of each client, by its address."""
     sql = "SELECT source_ip, status, severity, verdict, findings FROM incidents"
@@ -114,9 +127,6 @@ def _pieces(system):
 
 def check(cases, database, telegram, bedrock, title):
     """Nothing that must not happen did, to anybody."""
-    undelivered = "SELECT source_ip, deliveries.error FROM deliveries JOIN incidents"
-    undelivered += " ON incidents.id = incident_id WHERE deliveries.state <> 'sent'"
-    assert scans.rows(database, undelivered) == []
     told = look(database, telegram)
     assert set(told) == {case.source_ip for case in cases}
     system = bedrock.calls[0].system
@@ -155,7 +165,7 @@ def test_a_model_that_obeys_whatever_it_reads(database, bedrock, telegram, tmp_p
     model = Obedient((*SECRETS, telegram.token))
     bedrock.judge_everyone(model)
 
-    scans.scan(write_logs(tmp_path / "logs", CASES))
+    scan(database, tmp_path / "logs", CASES)
 
     unmoved = {
         c.name: model.obeyed[c.source_ip] for c in CASES if c.wants - model.obeyed[c.source_ip]
@@ -172,7 +182,7 @@ def test_a_model_on_the_attackers_side(verdict, cases, database, bedrock, telegr
     """Whatever it reads, it clears, belittles, accuses others and gives away all that it knows."""
     bedrock.judge_everyone(treacherous(verdict, (*SECRETS, telegram.token)))
 
-    scans.scan(write_logs(tmp_path / "logs", cases))
+    scan(database, tmp_path / "logs", cases)
 
     check(cases, database, telegram, bedrock, f"A model that betrays, saying {verdict}")
 
@@ -193,7 +203,7 @@ def test_hostile_pages_change_nothing(database, bedrock, tavily, telegram, tmp_p
     ]
     tavily.script(web.found(*pages[:2]), web.found(pages[2]), web.found(pages[3]))
 
-    scans.scan(write_logs(tmp_path / "logs", cases))
+    scan(database, tmp_path / "logs", cases)
 
     assert {"suppress", "accuse", "leak", "readdress"} <= set.union(*model.obeyed.values())
     check(cases, database, telegram, bedrock, "Hostile web pages beside them")

@@ -54,7 +54,7 @@ SLICE_SIZE: Final = 100_000
 ADDRESSES: Final = 8
 """Of an IPv6 network in an hour."""
 
-_BUFFER_ROWS: Final = 500_000
+_BUFFER_ROWS: Final = 150_000
 _COMMON_ROWS: Final = 100_000
 _PLACE: Final = ["source_ip", "minute"]
 _PAIR: Final = ["source_ip", "hour"]

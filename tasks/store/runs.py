@@ -19,7 +19,8 @@ def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> list[str]:
     The run is on record as `running`; others in its namespace that still were, as `crashed`.
 
     Returns:
-        The flow runs of those that crashed.
+        The flow runs of those that crashed, and of the last one that was stopped: it may have
+        ended before Prefect knew.
     """
     row = {
         "id": run.id,
@@ -34,9 +35,15 @@ def open_run(engine: Engine, run: Run, flow_run_id: str | None) -> list[str]:
     others = (runs.c.namespace == run.namespace, runs.c.state == "running", runs.c.id != run.id)
     with transaction(engine) as connection:
         dead = connection.scalars(select(runs.c.flow_run_id).where(*others)).all()
+        stopped = connection.scalars(
+            select(runs.c.flow_run_id)
+            .where(runs.c.namespace == run.namespace, runs.c.state == "stopped")
+            .order_by(runs.c.started_at.desc())
+            .limit(1)
+        ).all()
         connection.execute(update(runs).where(*others).values(crashed))
         upsert(connection, runs, [row], keep=set())
-    return [flow_run_id for flow_run_id in dead if flow_run_id]
+    return [flow_run_id for flow_run_id in (*dead, *stopped) if flow_run_id]
 
 
 def check_in_charge(connection: Connection, run_id: str) -> None:

@@ -14,9 +14,7 @@ from urllib.parse import unquote_plus
 
 from tasks.model.incidents import Incident
 from tasks.model.text import make_visible
-from tasks.model.verdicts import Confidence, VerdictKind
 from tasks.triage.citations import ShownLine
-from tasks.triage.rules_analyst import judge_by_rules
 
 _ROUNDS = 3
 # What others than the client write: a page that there is has its name from the site, browsers name
@@ -44,10 +42,6 @@ def why_not_cleared(incident: Incident, shown: Sequence[ShownLine]) -> str | Non
         return "its lines try to tell the analyst what to say"
     if incident.has_signature_evidence:
         return "the rules stand on the content of its lines"
-    counted = judge_by_rules(incident).verdict
-    is_plain = counted.verdict is VerdictKind.TRUE_POSITIVE
-    if is_plain and counted.confidence_level is Confidence.HIGH:
-        return "the counts are far beyond what ordinary clients reach"
     if any(speaks(line.text) for line in shown):
         return "its lines hold text that may have talked the model into it"
     return None

@@ -1,14 +1,19 @@
 """Parsers against any bytes: they never raise, and a line means what it means alone."""
 
+import hashlib
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tasks.collect.compression import sniff
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.log_format import compile_apache, compile_nginx
 from tasks.collect.formats.parser import BUILT_IN, W3C, FormatChoice, LineParser, parse_line
+from tasks.collect.reader import read_extents
 from tasks.model.events import Event, Unparsed
+from tasks.model.objects import LogObject
+from tests.bare_scans import Shelf
 
 PIECES = [
     b"192.0.2.7", b"2001:db8::1", b"host.example.com", b" ", b" - - ", b'"', b"\\", b"\\x22", b"[",
@@ -37,8 +42,11 @@ lines = st.one_of(
 ).map(lambda line: line.replace(b"\n", b""))
 
 
+WRITTEN = datetime(2026, 2, 23, tzinfo=UTC)
+
+
 def clock() -> ObjectClock:
-    return ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
+    return ObjectClock(WRITTEN)
 
 
 @given(lines)
@@ -90,3 +98,30 @@ def test_w3c_lines(many):
         alone = parse_line(line, clock())
         parsed = parser.parse(line)
         assert parsed == alone or isinstance(alone, Unparsed)
+
+
+@given(st.lists(lines, max_size=8), st.booleans())
+def test_every_line_of_an_object_is_accounted_for(many, is_finished):
+    """Lines are events, are ignored, or are counted as unparsed: none is lost, none is two."""
+    content = b"\n".join(many) + b"\n" * is_finished
+    expected = content.removesuffix(b"\n").split(b"\n") if content else []
+    parser = LineParser(clock())
+    parsed = [parser.parse(line.removesuffix(b"\r")) for line in expected]
+    numbers: set[int] = set()
+    version = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    log_object = LogObject("s3://shelf", "k", version, len(content), WRITTEN)
+
+    result = read_extents(
+        Shelf({"k": content}),
+        log_object,
+        UTC,
+        lambda _: lambda event, number, line: numbers.add(number),
+    )
+
+    assume(result.error is None and sniff(content[:16]) == "plain")
+    (extent,) = result.extents
+    assert extent.lines == len(expected)
+    assert extent.lines_unparsed == sum(isinstance(p, Unparsed) for p in parsed)
+    assert numbers == {
+        n for n, p in enumerate(parsed, start=1) if p and not isinstance(p, Unparsed)
+    }

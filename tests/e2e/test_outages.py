@@ -5,6 +5,7 @@ from datetime import timedelta
 from flows.command import outcome_of
 from flows.report import render_report
 from flows.scan import scan_logs
+from tasks.model.runs import RunSummary
 from tests import scans
 from tests.scans import START, attack, scan
 from tests.servers import bedrock as model
@@ -31,10 +32,12 @@ def test_a_chat_that_is_down_is_named_since_the_first_run_without_it(
     telegram.always(chat.ok())
     third = scan(logs)
 
+    message, summary = state.message or "", outcome_of(state)
     assert state.name == "Incomplete"
-    assert f"Not working: Telegram since {since(database, 0)}." in state.message
-    assert f"The alert for {IP}, waiting since {since(database, 0)[:13]}" in state.message
-    assert "Telegram since" in render_report(outcome_of(state))
+    assert f"Not working: Telegram since {since(database, 0)}." in message
+    assert f"The alert for {IP}, waiting since {since(database, 0)[:13]}" in message
+    assert isinstance(summary, RunSummary)
+    assert "Telegram since" in render_report(summary)
     assert third.outages == ()
     assert "it is sent later" in caplog.text
     assert "Traceback" not in caplog.text

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,8 +52,9 @@ class Directory:
         """
         listing = _list(self._root, self._pattern)
         known = self._known_streams(ledger)
-        streams = [stream for stream, _ in known.values()]
-        matched = match_files(self.uri, listing.files, streams, _open_found)
+        inodes = {file.inode for file in listing.files}
+        streams = [s for s, _ in known.values() if not self._is_elsewhere(s, inodes)]
+        matched = match_files(self.uri, listing.files, streams, _open_found, known)
         remembered = recall(ledger, self.uri, matched.to_read)
         skipped = (*listing.skipped, *matched.skipped)
         return Plan(
@@ -75,6 +76,16 @@ class Directory:
                 for stream in ledger.file_streams(uri):
                     known[stream.stream_id] = (_rebase(stream, root, self._root), root)
         return known
+
+    def _is_elsewhere(self, stream: FileStream, listed: Collection[int]) -> bool:
+        """Its file is where it was, but not in this listing: no other file has its lines."""
+        path = os.path.join(self._root, path_of(stream.object_key))  # noqa: PTH118 -- as above
+        try:
+            return stream.inode not in listed and os.lstat(path).st_ino == stream.inode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # nobody knows
+            return True
 
     def open(self, log_object: LogObject) -> AbstractContextManager[BinaryIO]:
         """What the file held when it was planned; what was appended since is not part of it."""

@@ -22,7 +22,7 @@ All other files are new streams.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -106,10 +106,23 @@ def family_of(object_key: str) -> tuple[str, str]:
 
 
 def match_files(
-    source: str, files: Sequence[FoundFile], streams: Iterable[FileStream], open_file: Opener
+    source: str,
+    files: Sequence[FoundFile],
+    streams: Iterable[FileStream],
+    open_file: Opener,
+    taken_ids: Collection[str] = (),
 ) -> Matched:
-    """Find the known *streams* in the *files* of a listing, and say what is to be read."""
-    return _Matching(source, files, streams, open_file).run()
+    """
+    Find the known *streams* in the *files* of a listing, and say what is to be read.
+
+    Args:
+        source: Of the files.
+        files: The listing.
+        streams: Those that may be in it.
+        open_file: Opens one of them.
+        taken_ids: Of streams that are elsewhere, which no new stream may get.
+    """
+    return _Matching(source, files, streams, open_file, taken_ids).run()
 
 
 class _Look(Enum):
@@ -134,13 +147,14 @@ class _Matching:
         files: Sequence[FoundFile],
         streams: Iterable[FileStream],
         open_file: Opener,
+        taken_ids: Collection[str] = (),
     ) -> None:
         self._source = source
         self._open_file = open_file
         self._files = {f.object_key: f for f in files}
         self._inodes = {f.inode: f for f in files}
         self._free = {s.stream_id: s for s in streams}
-        self._known_ids = set(self._free)
+        self._known_ids = {*self._free, *taken_ids}
         self._open = dict(self._files)
         self._heads: dict[str, bytes] = {}
         self._compressed: set[str] = set()
@@ -372,6 +386,9 @@ def _index_heads(streams: Iterable[FileStream]) -> _HeadIndex:
 def _compare(content: Content, file: FoundFile, stream: FileStream) -> _Look:
     """What the file is to a stream with the same head."""
     is_plain = content.kind == "plain"
+    is_near = file.inode == stream.inode or _has_family(file, stream)
+    if stream.unfinished_id is not None and not is_near:
+        return _Look.OTHER  # its last line is on record by its length only
     if stream.offset == 0 and file.inode != stream.inode and not _is_telling(file, stream):
         is_same = len(content.read_fully(stream.head_bytes + 1)) == stream.head_bytes
         return _Look.SAME if is_same else _Look.OTHER

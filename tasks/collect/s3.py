@@ -149,6 +149,12 @@ class Bucket:
 
     def _not_listable(self, error: Exception) -> MiddlewatchError:
         code = _code_of(error)
+        if isinstance(error, exceptions.EndpointConnectionError):
+            return TransientError(
+                f"{self.uri} cannot be listed now: its endpoint does not answer; check the network"
+                " and AWS_ENDPOINT_URL_S3. The next run tries again.",
+                was_retried=True,
+            )
         if _is_transient(error, code):
             return TransientError(
                 f"{self.uri} cannot be listed now ({code}); the next run tries again.",
@@ -168,8 +174,6 @@ class Bucket:
             what = "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         elif isinstance(error, exceptions.NoRegionError):
             what = "there is no AWS region; set AWS_DEFAULT_REGION"
-        elif isinstance(error, exceptions.EndpointConnectionError):
-            what = "its endpoint does not answer; check the network and AWS_ENDPOINT_URL_S3"
         else:
             what = f"AWS says {code}; check the source, the region and the AWS configuration"
         return ConfigurationError(f"{self.uri} cannot be listed: {what}.")
@@ -182,7 +186,7 @@ class Bucket:
         code, name = _code_of(error), self._name(key)
         if code in _OBJECT_CODES:
             return ObjectError(f"{name} {_OBJECT_CODES[code]}.")
-        if _is_transient(error, code) or isinstance(error, exceptions.EndpointConnectionError):
+        if _is_transient(error, code):
             return TransientError(f"{name} cannot be read now ({code}).", was_retried=True)
         if code in _CREDENTIAL_CODES or isinstance(error, exceptions.NoCredentialsError):
             return ConfigurationError(
@@ -225,11 +229,7 @@ def _is_transient(error: Exception, code: str) -> bool:
         status = metadata.get("HTTPStatusCode", 0)
         is_server_fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return code in _TRANSIENT_CODES or is_server_fault or status == HTTPStatus.TOO_MANY_REQUESTS
-    if isinstance(error, ResponseParserError):
-        return True
-    # an endpoint that nobody answers at is wrong more often than down
-    is_unreachable = isinstance(error, exceptions.EndpointConnectionError)
-    return isinstance(error, _LOST_CONNECTION) and not is_unreachable
+    return isinstance(error, (ResponseParserError, *_LOST_CONNECTION))
 
 
 class _Body(io.RawIOBase):

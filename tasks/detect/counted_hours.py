@@ -20,6 +20,7 @@ from tasks.detect.evaluate import (
     Loaded,
     Span,
     Touched,
+    _unite_lines,
     assemble,
     choose_lines,
     leading_addresses,
@@ -145,7 +146,9 @@ class CountedHours:
         return cls(*(pl.concat(pieces) for pieces in tables.values()))
 
 
-def count_hours(rules: RuleSet, loaded: Loaded, touched: Touched) -> CountedHours:
+def count_hours(
+    rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
+) -> CountedHours:
     """
     The touched hours as slow rules see them, those of shadow rules included.
 
@@ -174,6 +177,9 @@ def count_hours(rules: RuleSet, loaded: Loaded, touched: Touched) -> CountedHour
     )
     busy = _busy(slow, found)
     samples = loaded.samples.with_columns(hour).join(busy, on=_PAIR, how="semi")
+    place = ["source_ip", "minute"]
+    once = keep_lowest(_unite_lines(samples), sample_limits(counted or rules), place)
+    samples = samples.join(once, on=[*place, "line_hash"], how="semi")
     return CountedHours.united(
         [CountedHours(found.counts, found.values, _lowest_lines(samples, slow), found.addresses)]
     )

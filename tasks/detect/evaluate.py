@@ -226,7 +226,9 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
     return judge(rules, load(tallies, touched, rules), touched)
 
 
-def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]:
+def judge(
+    rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
+) -> list[SuspectHour]:
     """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
     rare, common = loaded.without_common(rules)
     found = [
@@ -251,7 +253,9 @@ def judge(rules: RuleSet, loaded: Loaded, touched: Touched) -> list[SuspectHour]
     did = _in_minutes(minutes, loaded.counts)
     activity = did.group_by(*_PAIR, "counters").agg(pl.col("count").cast(pl.Int64).sum())
     samples = _unite_lines(loaded.samples.join(minutes, on=_PLACE, how="semi"))
-    lines = keep_lowest(samples, sample_limits(rules), _PLACE).with_columns(_HOUR)
+    # first what one tally of all lines would have: cut in pieces, more is kept
+    kept = keep_lowest(samples, sample_limits(counted or rules), _PLACE)
+    lines = keep_lowest(kept, sample_limits(rules), _PLACE).with_columns(_HOUR)
     chosen = choose_lines(rules, lines, minutes, _PLACE)
     return assemble(rules, findings, activity, chosen, leading_addresses(did))
 

@@ -180,7 +180,7 @@ class _Evaluation:
         if self._has_slow_rules:
             self._count_hours(loaded, touched)
         self._note_shadow(judge(self._shadow_rules, loaded, touched))
-        hours = judge(self._rules, loaded, touched)
+        hours = judge(self._rules, loaded, touched, self._all_rules)
         around = (needed[0][0] // 60, -(-needed[-1][1] // 60))
         suspects = known_suspects(connection, namespace, around) | {h.source_ip for h in hours}
         affected = affected_hours(touched, self._rules, suspects)
@@ -209,7 +209,7 @@ class _Evaluation:
         united = (grouping.unite(tally, alone, is_allowed) for tally in tallies)
         loaded = load(united, touched, grouping.rules)
         self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
-        hours = judge(_without_shadow(grouping.rules), loaded, touched)
+        hours = judge(_without_shadow(grouping.rules), loaded, touched, self._all_rules)
         suspects = known | {hour.source_ip for hour in hours}
         affected = affected_hours(touched, grouping.rules, suspects)
         found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
@@ -225,7 +225,7 @@ class _Evaluation:
         return any(rule.is_slow for rule in self._counted.rules)
 
     def _count_hours(self, loaded: Loaded, touched: Touched) -> None:
-        found = count_hours(self._counted, loaded, touched)
+        found = count_hours(self._counted, loaded, touched, self._all_rules)
         payloads = {}
         new = found.by_hour()
         for (hour,), here in touched.hours.partition_by("hour", as_dict=True).items():

@@ -419,7 +419,7 @@ def sample_shares(rules: RuleSet) -> dict[str, int]:
     """
     shares = {
         rule.counter: 1
-        if rule.is_signature
+        if rule.is_signature or rule.after is not None
         else min(ORDINARY_SHARE, 1 << max(0, (rule.threshold // 8).bit_length() - 1))
         for rule in rules.rules
     }

@@ -360,6 +360,7 @@ def _open_session() -> "boto3.Session":
 def _build_model(settings: Settings) -> "Runnable[Any, Any]":
     """The chat model that has to answer with an *Answer*, on clients of our own."""
     from langchain_aws import ChatBedrockConverse
+    from langchain_core.runnables import RunnableLambda
 
     _keep_prompts_out_of_logs()
     runtime, control = _open_clients(settings)
@@ -375,7 +376,14 @@ def _build_model(settings: Settings) -> "Runnable[Any, Any]":
         max_tokens=MAX_OUTPUT_TOKENS,
         **provider,
     )
-    return model.with_structured_output(Answer, include_raw=True, method=_choose_method(model))
+    structured: Any = model.with_structured_output(
+        Answer, include_raw=True, method=_choose_method(model)
+    )
+    # Its first step asks in a pool of threads of its own, which the interpreter waits for when it
+    # exits: an answer that trickles would hold the process for as long as it likes.
+    raw = structured.first.steps__["raw"]
+    answer: Runnable[Any, Any] = structured.last
+    return RunnableLambda(lambda messages: {"raw": raw.invoke(messages)}) | answer
 
 
 def _choose_method(model: "ChatBedrockConverse") -> Literal["function_calling", "json_schema"]:

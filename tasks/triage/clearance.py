@@ -42,6 +42,8 @@ def why_not_cleared(incident: Incident, shown: Sequence[ShownLine]) -> str | Non
         return "its lines try to tell the analyst what to say"
     if incident.has_signature_evidence:
         return "the rules stand on the content of its lines"
+    if not shown:
+        return "no line of it was shown"
     if any(speaks(line.text) for line in shown):
         return "its lines hold text that may have talked the model into it"
     return None

@@ -28,7 +28,15 @@ _ENCODED = re.compile(r"[a-z0-9+/=_]{25,}")
 """Longer than words are, and without what joins words."""
 
 _MARKUP = r"[\s*_~`'\"\\()\[\]<>{}|]{0,4}"
-_IPV4 = re.compile(rf"(?<![\d.])\d{{1,3}}(?:{_MARKUP}[.-]{_MARKUP}\d{{1,3}}){{3}}(?!\d|\.\d)")
+_IPV4 = re.compile(
+    rf"(?<![\d.])\d{{1,3}}(?:(?:{_MARKUP}[.-]{_MARKUP}|[,/\u00b7\u2027\u066b])\d{{1,3}}){{3}}"
+    r"(?!\d|\.\d)"
+)
+_NETWORK = re.compile(
+    r"\b\d{1,3}(?:\.\d{1,3}){3}/\d{1,2}\b|\b\d{1,3}(?:\.\d{1,3}){1,2}(?:\.[*x])+(?!\w)"
+    r"|[\da-f]+:[\da-f:]*/\d{1,3}\b|\b0x[\da-f]{8}\b"
+)
+"""More than one address, or one that is spelled as a number."""
 _IPV6 = re.compile(
     r"(?<![\w:.])(?=[\da-f]*:[\da-f:]*:)[\da-f:]{3,39}(?:\.\d{1,3}){0,3}(?![\w:])", re.IGNORECASE
 )
@@ -63,6 +71,7 @@ _CLEARING = re.compile(
     r"|false[ -](?:positives?|alarms?))\b"
     r"|\b(?:is|was|are|were)\s+(?:(?!not\b|no\b|never\b)\w+\s+){0,3}(?:legitimate|expected)\b"
     r"|\b(?:not|never|n['’]t)\s+(?:\w+\s+)?(?:malicious|an?\s+(?:\w+\s+)?(?:attack|threat|incident))\b"
+    r"|\ball clear\b|\broutine (?:traffic|test|check|maintenance)"
 )
 _IDLE = re.compile(
     r"\bno(?: \w+)? (?:action|response|follow-?up|steps?|reaction)\b|\bno need\b|\bdo nothing\b"
@@ -72,7 +81,8 @@ _IDLE = re.compile(
     r"|mute|silence|exempt|trust)\b.{0,20}\b(?:it|this|these|them|alerts?|incidents?|findings?"
     r"|address|ip|clients?|host|source|traffic|activity)\b"
     r"|\b(?:not|never|n['’]t)\s+(?:be\s+|need to\s+)?(?:block|worr|alert|act\b|escalat)"
-    r"|\bclos(?:e|ed|ing) (?:this|the) (?:incident|alert|case|ticket)"
+    r"|\b(?:clos|archiv|resolv)(?:e|ed|ing) (?:it\b|(?:this|the) (?:incident|alert|case|ticket))"
+    r"|\b(?:go )?back to sleep\b|\bno risk\b"
 )
 
 
@@ -132,7 +142,11 @@ class Reader:
         return word
 
     def _foreign_addresses(self, folded: str) -> Iterator[str]:
-        return (text for text in _find_addresses(folded) if not self._is_own(text))
+        yield from (text for text in _find_addresses(folded) if not self._is_own(text))
+        known = (self.incident.source_ip, *self.sources)
+        for found in _NETWORK.finditer(folded):
+            if not any(found[0] in text for text in known):
+                yield found[0]
 
     def _is_own(self, text: str) -> bool:
         try:

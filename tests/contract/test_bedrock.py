@@ -3,9 +3,12 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -385,6 +388,34 @@ class Purse:
 
     def settle(self, booked: Usage, actual: Usage) -> None:
         del booked, actual  # a bill as high as the estimate
+
+
+GIVE_UP = """
+from tasks.settings import Settings
+from tasks.triage.bedrock import BedrockAnalyst, BedrockBusyError
+from tests.suspects import make_incident
+
+try:
+    BedrockAnalyst(Settings(bedrock_timeout_seconds=1)).judge(make_incident())
+except BedrockBusyError:
+    print("given up")
+"""
+
+
+def test_an_answer_that_trickles_does_not_keep_the_process(server):
+    """Nothing that still listens to it is waited for when the run is over."""
+    server.judge(ATTACKER, stand_in.trickled(stand_in.true_positive(), 2.0))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", GIVE_UP],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("given up\n", "", 0)
 
 
 def test_what_is_left_of_a_budget_buys_a_smaller_sample(server, analyst):

@@ -159,10 +159,10 @@ def test_each_source_and_database_is_asked_at_its_documented_host(
 
 
 def test_prefects_server_asks_for_worker_types_and_can_do_without(asked_by, tmp_path):
-    """It has a copy of the list for those who cannot be reached."""
+    """It asks now and then, and nobody else; it has a copy of the list for when it cannot."""
     (tmp_path / "ask_for_work_pools.py").write_text(ASK_FOR_WORK_POOLS)
 
-    assert asked_by("ask_for_work_pools") == {"raw.githubusercontent.com:443"}
+    assert asked_by("ask_for_work_pools") <= {"raw.githubusercontent.com:443"}
 
 
 @pytest.mark.usefixtures("aws_credentials")

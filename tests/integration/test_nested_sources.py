@@ -119,3 +119,40 @@ def test_directories_that_an_earlier_version_has_read_are_known(scans, tree, dat
 
     assert scans.ledger.file_sources() == [source(tree, INNER).uri]
     assert count(scans, source(tree, ROOT)) == 1
+
+
+FIRST = logs.request("10.0.0.1", "/health-check-of-the-load-balancer")
+LAST = "".join(logs.request("10.0.0.1", f"/health?{n}") for n in range(60))
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    """Two directories for logs that begin and end alike, as behind one load balancer."""
+    for name in ("web1", "web2"):
+        (tmp_path / "logs" / name).mkdir(parents=True)
+    return tmp_path / "logs"
+
+
+@pytest.mark.parametrize("end", ["", LAST])
+@pytest.mark.parametrize(("folder", "pattern"), [("", "web2/**"), ("web2", "**/*")])
+def test_a_file_that_looks_like_one_that_is_elsewhere_is_another(
+    scans, hosts, folder, pattern, end
+):
+    """The first still stands where it was, though this listing does not have it."""
+    (hosts / "web1/access.log").write_text(FIRST + logs.attack("198.51.100.1") + end)
+    lines = count(scans, source(hosts, "", "web1/**"))
+    (hosts / "web2/access.log").write_text(FIRST + logs.attack("198.51.100.2") + end)
+
+    assert count(scans, source(hosts, folder, pattern)) == lines
+    assert count(scans, source(hosts, "web1"), source(hosts, "web2"), source(hosts, "")) == 0
+
+
+def test_an_unfinished_line_of_another_file_is_not_taken_for_one_of_the_same_length(scans, hosts):
+    """Nothing but its length is on record."""
+    one, two = hosts / "web1/access.log", hosts / "web2/access.log"
+    one.write_text(FIRST + logs.attack("198.51.100.1")[:-1])
+    assert count(scans, source(hosts, "")) == 2
+    two.write_text(FIRST + logs.attack("198.51.100.2")[:-1])
+    one.unlink()
+
+    assert count(scans, source(hosts, "")) == 2

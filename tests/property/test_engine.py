@@ -55,7 +55,21 @@ TIMES = [
     "22/Feb/2026:22:60:01 +0300", "22/Feb/2026:22:10:01 +1600", "22/Feb/2026:22:10:01 +0360",
     "22/Feb/2026:22:10:01 00300", "22/Feb/2026 22:10:01 +0300", "22/Feb/2026:22:10:01",
 ]  # fmt: skip
-METHODS = ["GET", "GET", "GET", "POST", "HEAD", "PROPFIND", "get", "X-Y", "ABCDEFGHI", "\\x16", ""]
+METHODS = [
+    "GET",
+    "GET",
+    "GET",
+    "POST",
+    "HEAD",
+    "PROPFIND",
+    "get",
+    "X-Y",
+    "ABCDEFGHI",
+    "\\x16",
+    "",
+    "A" * 40,
+    "A" * 41,
+]
 TARGETS = [
     "/", "/a", "/index.html", "/blog/2026/02/post?page=2&sort=price", "/search?q=union+select",
     "/a?id=1+union+select+2", "/a?id=1%20UNION%20ALL%20SELECT%20NULL,NULL--", "/admin/1",

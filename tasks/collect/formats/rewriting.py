@@ -28,6 +28,7 @@ _MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
 _NOTHING: Final = ("-", "")
+_MAX_METHOD: Final = 40
 _DEPTH: Final = 4
 """Of the deepest object that a field map looks into."""
 _JSON_FIELDS: Final = (
@@ -97,7 +98,7 @@ class Rewriter:
             return None
         client, user, time, method, target, request, status, referrer, agent = texts
         if target is not None:
-            request = f"{method} {target} HTTP/1.1" if method and method.isalpha() else None
+            request = f"{method} {target} HTTP/1.1" if method and _is_method(method) else None
         spelled = self._times.get(time) or self._remember(time, self._clock.read_time, time)
         return _spell(client, user, spelled, request, status, referrer, agent)
 
@@ -139,7 +140,7 @@ class Rewriter:
                 return None
             values.append("-")
             date, time, client, user, method, path, query, status, referrer, agent = pick(values)
-            if path in _NOTHING or not method.isalpha():
+            if path in _NOTHING or not _is_method(method):
                 return None
             if query not in _NOTHING:
                 query = query.removeprefix("?")
@@ -196,6 +197,11 @@ def _shape_of(record: dict[str, Any], depth: int) -> tuple[Any, ...]:
         return ()
     inner = [(k, _shape_of(v, depth - 1)) for k, v in record.items() if type(v) is dict]
     return (*record, *inner) if inner else tuple(record)
+
+
+def _is_method(text: str) -> bool:
+    """Whether the format of access lines takes it for one; what is longer, it takes for a path."""
+    return text.isalpha() and len(text) <= _MAX_METHOD
 
 
 def _spell(

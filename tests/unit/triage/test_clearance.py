@@ -103,3 +103,8 @@ def test_failed_logins_without_words_may_be_cleared():
     finding = make_volume_finding(Family.BRUTE_FORCE, 60, 15)
 
     assert why_not_cleared(make_incident(finding), shown(PLAIN)) is None
+
+
+def test_what_was_not_shown_is_not_cleared():
+    """A model that saw no line knows nothing of them."""
+    assert why_not_cleared(make_incident(FLOOD), []) is not None

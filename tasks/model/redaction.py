@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 _LOGIN_WORDS = (
-    r"passw(?:or)?d|passwd|passphrase|passwort|kennwort|wachtwoord|contrase(?:n|ñ)a|mot_?de_?passe"
+    r"pass_?w(?:or)?d|passphrase|passwort|kennwort|wachtwoord|contrase(?:n|ñ)a|mot_?de_?passe"
 )
 _PARTS = (
     rf"{_LOGIN_WORDS}|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential"
     r"|session[_-]?id|sessid|signature|otp"
 )
 _NAME = re.compile(
-    rf"(?:^|\W)(?:[\w.\[-]*(?:{_PARTS})[\w.-]*\]?|pass|pwd|senha|auth|authorization|jwt|sid|sig|bearer"
-    r"|cookie|csrf|(?P<number>pin|cvv|cvc|ssn)|(?P<vague>key|code|session))(?:\[\w*\])*$",
+    rf"(?:^|\W)(?:[\w.\[-]*(?:{_PARTS})[\w.-]*\]?|(?:pass|pwd)\d{{0,3}}|senha|auth|auth_?code"
+    r"|authorization|jwt|sid|sig|bearer|cookie|csrf"
+    r"|(?P<number>pin|cvv|cvc|ssn)|(?P<vague>key|code|session))(?:\[\w*\])*$",
     re.IGNORECASE,
 )
 _FOR_LOGIN = re.compile("pass|pwd|wort|wacht|contra|senha", re.IGNORECASE)
@@ -31,7 +32,7 @@ _LOOKS_COUNTED = re.compile(r"\d[\d-]{2,10}")
 _PARAMETER = re.compile(
     r"(?:%(?:25)?(?:3f|26|2f|20|22|3b|7b)|(?<![\w%-]))"
     r"((?:[\w.\[\]-]|%(?!(?:25)?(?:3[bdf]|2[0267f]|3a|7b))[0-9a-f]{2}){2,128})"
-    r"(=|%3d|%253d|\"\s{0,4}:\s{0,4}\"|\\\"\s?:\s?\\\"|\\x22\s?:\s?\\x22|%22(?:%20)?%3a(?:%20)?%22)",
+    r"(=|%3d|%253d|\"\s{0,4}:\s{0,4}(?:\[\s{0,4})?\"|\\\"\s?:\s?\\\"|\\x22\s?:\s?\\x22|%22(?:%20)?%3a(?:%20)?%22)",
     re.IGNORECASE,
 )
 # A value ends where the query, the form, the cookie or the field of the log does.

@@ -276,3 +276,13 @@ def test_a_key_cannot_be_a_control_sequence_in_an_error(monkeypatch):
             read(source, hostile)
 
     assert r"s3://bucket/logs/a\x1b[31m FAKE\u202e.log" in str(caught.value)
+
+
+def test_an_endpoint_that_does_not_answer_is_asked_again_by_the_next_run(monkeypatch):
+    """A network that is down says nothing about the configuration."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setattr(s3, "_ATTEMPTS", 1)
+    source = open_source(Location("s3://logs/web"))
+
+    with pytest.raises(TransientError, match=r"endpoint does not answer.*AWS_ENDPOINT_URL_S3"):
+        source.plan(MemoryLedger())

@@ -66,6 +66,11 @@ SECRETS = [
     ("/?e=jane.doe%2540example.com", "jane.doe"),
     ("/?e=%6aane.doe%40example%2ecom", "doe"),
     ("-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA", "MIIEowIBAAKCAQEA"),
+    ('{"Authorization":["Token S3cr3tS3cr3t"],"x":1}', "S3cr3tS3cr3t"),
+    ('{"X-Api-Key": [ "S3cr3tS3cr3t" ]}', "S3cr3tS3cr3t"),
+    ('{"Cookie":["sess=S3cr3tS3cr3t"]}', "S3cr3tS3cr3t"),
+    ("GET /?pwd1=hunter2&pass_word=x", "hunter2"),
+    ("GET /?auth_code=hunter2-4711", "hunter2"),
 ]
 
 EVIDENCE = [

@@ -20,6 +20,13 @@ _ROUNDS = 3
 # What others than the client write: a page that there is has its name from the site, browsers name
 # their systems alike, and of a line of sshd only the name and what is quoted is the client's.
 _SERVED_PATH = re.compile(r'"[A-Z]{3,10} [^" ?]*(?=[^"]*" (?:2\d\d|304) )')
+_SERVED_JSON = re.compile(r'"status"\s*:\s*"?(?:2\d\d|304)\b')
+_JSON_PATH = re.compile(r'"(?:request_)?(?:uri|url|path|request)"\s*:\s*"(?:[A-Z]{3,10} )?[^"? ]*')
+_PLAIN_URL = re.compile(r"https?://[^\s\"?%+]*")
+_SERVER = re.compile(
+    r"\bfailed \(\d+: [\w ]+\)|\baccess forbidden by rule\b|\b(?:TLS|ECDHE)[_-][A-Z0-9_-]+"
+    r"|\bclient denied by server configuration\b"
+)
 _SYSTEM = re.compile(r"\b(?:Intel|like) Mac OS X\b")
 _SSHD = re.compile(r"\bsshd(?:-\w+)?\[")
 _NAME = re.compile(r"\b(?:user|for) (.*?)(?= (?:from|by|port|\d)|$)|['\"](.+)['\"]")
@@ -59,18 +66,25 @@ def speaks(line: str) -> bool:
     True
     """
     text = _SERVED_PATH.sub('"', line)
+    if _SERVED_JSON.search(line):
+        text = _JSON_PATH.sub('"', text)
     if _SSHD.search(text):
         text = "|".join(name or quoted for name, quoted in _NAME.findall(text))
-    for _ in range(_ROUNDS):
-        text = html.unescape(unquote_plus(text))
-    text = " ".join(_SYSTEM.sub("|", text).split())
+    spoken = _decode(_PLAIN_URL.sub("|", _SERVER.sub("|", text)))
+    text = _decode(text)
     return (
-        _SPEECH.search(text) is not None
+        _SPEECH.search(spoken) is not None
         or _UNSPACED.search(text) is not None
         or _SUBJECT.search(text) is not None
         or make_visible(text) != text
         or any(_hides_words(found[0]) for found in _BASE64.finditer(text))
     )
+
+
+def _decode(text: str) -> str:
+    for _ in range(_ROUNDS):
+        text = html.unescape(unquote_plus(text))
+    return " ".join(_SYSTEM.sub("|", text).split())
 
 
 def _hides_words(token: str) -> bool:

@@ -51,6 +51,12 @@ SILENT = [
     "Feb 22 22:18:33 h sshd[1]: Disconnecting: Too many authentication failures for root [preauth]",
     "Feb 22 22:18:33 h sshd[1]: Failed password for invalid user admin from 192.0.2.7 port 5 ssh2",
     "Feb 22 22:18:33 h sshd[1]: Connection closed by authenticating user root 192.0.2.7 port 5 [preauth]",
+    '{"remote_addr":"192.0.2.7","request_uri":"/how-to-bake-bread-at-home","status":200}',
+    '{"status":"200","request":"GET /how-to-bake-bread-at-home HTTP/1.1"}',
+    '192.0.2.7 - - [x] "GET / HTTP/1.1" 404 5 "https://example.com/how-to-bake-bread-at-home" "x"',
+    "192.0.2.7 TLSv1.3 TLS_AES_128_GCM_SHA256 Hit HTTP/2.0 -",
+    '2026/02/22 [error] 1#1: *7 open() "/srv/a" failed (2: No such file or directory), client: x',
+    "[x] [client 192.0.2.7] AH01630: client denied by server configuration: /srv/www/a",
 ]  # fmt: skip
 
 

@@ -148,15 +148,6 @@ def test_no_credentials(bucket, monkeypatch):
         source_of(bucket).plan(MemoryLedger())
 
 
-def test_nobody_answers(monkeypatch):
-    """An endpoint that nobody answers at is named as what to check."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setattr(s3, "_ATTEMPTS", 1)
-
-    with pytest.raises(ConfigurationError, match="AWS_ENDPOINT_URL_S3"):
-        open_source(Location("s3://bucket/logs")).plan(MemoryLedger())
-
-
 @contextmanager
 def failing_store(status: int, code: str, body: bytes | None = None) -> Iterator[str]:
     """A store that lists one object, and answers every read with this failure."""

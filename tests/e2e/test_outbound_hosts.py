@@ -178,7 +178,7 @@ def test_a_role_is_assumed_at_the_host_of_the_region(monkeypatch):
 
 
 def test_no_row_is_left_over():
-    """Each documented host is one that a test above has seen."""
+    """Each documented host is one that a test above looks for."""
     seen = {
         "acme-logs.s3.eu-west-1.amazonaws.com:443",
         "acme-logs.s3.amazonaws.com:443",

@@ -396,7 +396,7 @@ class _Columns:
             self._ip_slots = np.full(4 * self._ip_slots.size, -1, np.int32)
             more = np.zeros((self._ip_slots.size // 2 - len(self._ip_keys), 2), np.uint64)
             self._ip_keys = np.concatenate([self._ip_keys, more])
-            k.regrow_ips(self._ip_slots, self._ip_keys, ips)
+            k.regrow_ips(self._ip_slots, self._ip_keys, state)
 
     # texts
 

@@ -14,13 +14,23 @@ All of it is one file, because Numba recompiles what it keeps when the file chan
 not when another one does.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+njit = partial(numba.njit, _nrt=False)
+"""
+Compiled without counting references to arrays, which the caller holds.
+
+A count is an atomic operation per array and call, a dozen of them for every line. Nothing here can
+allocate, therefore.
+"""
 
 PADDING = 64
 """Bytes after the end of a block that may be read and never matter."""
@@ -272,12 +282,17 @@ def _read_ipv4(data, start, end):
 
 
 @njit(cache=True, nogil=True)
-def _read_ipv6(data, start, end, groups):
-    """End of the IPv6 address in groups[:8], or -1 for all but hexadecimal groups and one `::`."""
+def _read_ipv6(data, start, end):
+    """
+    End of the IPv6 address and its halves; -1 for all but hexadecimal groups and one `::`.
+
+    Groups are shifted into the halves; those before `::` are kept apart.
+    """
+    high = low = high_before = low_before = _0
     count, gap, at = 0, -1, start
     if at + 1 < end and data[at] == 58:
         if data[at + 1] != 58:
-            return -1
+            return np.int64(-1), _0, _0
         gap, at = 0, at + 2
     while at < end and data[at] != 32:
         value, digits = 0, 0
@@ -293,29 +308,38 @@ def _read_ipv6(data, start, end, groups):
                 break
             value, digits, at = value * 16 + digit, digits + 1, at + 1
         if not 1 <= digits <= 4 or count == 8 or at >= end:
-            return -1
-        groups[count] = value
+            return np.int64(-1), _0, _0
+        high, low = _shift(high, low, 16)
+        low |= np.uint64(value)
         count += 1
         if data[at] == 32:
             break
         if data[at] != 58 or at + 1 >= end:
-            return -1
+            return np.int64(-1), _0, _0
         at += 1
         if data[at] == 58:
             if gap >= 0:
-                return -1
+                return np.int64(-1), _0, _0
             gap, at = count, at + 1
+            high_before, low_before, high, low = high, low, _0, _0
         elif data[at] == 32:
-            return -1
+            return np.int64(-1), _0, _0
     if at >= end or (count > 7 if gap >= 0 else count != 8):
-        return -1
+        return np.int64(-1), _0, _0
     if gap >= 0:
-        missing = 8 - count
-        for position in range(count - 1, gap - 1, -1):
-            groups[position + missing] = groups[position]
-        for position in range(gap, gap + missing):
-            groups[position] = 0
-    return at
+        high_before, low_before = _shift(high_before, low_before, 16 * (8 - gap))
+    return np.int64(at), high | high_before, low | low_before
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _shift(high, low, bits):
+    """A number of 128 bits, shifted to the left by 16 or more."""
+    if bits >= 128:
+        return _0, _0
+    if bits >= 64:
+        return low << np.uint64(bits - 64), _0
+    carried = low >> np.uint64(64 - bits)
+    return (high << np.uint64(bits)) | carried, low << np.uint64(bits)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -399,27 +423,16 @@ def _ip_slot(high, low, mask):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _find_ip(high, low, slots, keys):
-    """The number of an address, or -1."""
+def _number_ip(high, low, slots, keys, state):
+    """The number of an address: one is given when it has none."""
     mask = np.uint64(slots.size - 1)
     slot = _ip_slot(high, low, mask)
     number = np.int64(slots[np.int64(slot)])
     while number >= 0 and (keys[number, 1] != low or keys[number, 0] != high):
         slot = (slot + _1) & mask
         number = np.int64(slots[np.int64(slot)])
-    return number
-
-
-@njit(cache=True, nogil=True)
-def _number_ip(high, low, slots, keys, state):
-    """The number of an address: one is given when it has none."""
-    number = _find_ip(high, low, slots, keys)
     if number < 0:
-        mask = np.uint64(slots.size - 1)
-        slot = _ip_slot(high, low, mask)
-        while slots[np.int64(slot)] >= 0:
-            slot = (slot + _1) & mask
-        number = np.int64(state[S_IPS])
+        number = state[S_IPS]
         slots[np.int64(slot)] = number
         keys[number, 0], keys[number, 1] = high, low
         state[S_IPS] = number + 1
@@ -427,48 +440,36 @@ def _number_ip(high, low, slots, keys, state):
 
 
 @njit(cache=True, nogil=True)
-def regrow_ips(slots, keys, count):
-    """*slots* anew for the first *count* of *keys*."""
-    scratch = np.zeros(STATE_SIZE, np.int64)
+def regrow_ips(slots, keys, state):
+    """*slots* anew for all *keys* that are numbered."""
+    count, state[S_IPS] = state[S_IPS], 0
     for number in range(count):
-        _number_ip(keys[number, 0], keys[number, 1], slots, keys, scratch)
+        _number_ip(keys[number, 0], keys[number, 1], slots, keys, state)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _find_text(data, start, length, kind, h, slots, records, arena):
-    """The number of a text of a kind, or -1. Equal means equal bytes."""
+def _number_text(data, start, end, kind, h, texts):
+    """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""
+    length = end - start
     tag = h >> np.uint64(32)
-    mask = np.uint64(slots.size - 1)
+    mask = np.uint64(texts.slots.size - 1)
     slot = h & mask
-    entry = slots[np.int64(slot)]
+    entry = texts.slots[np.int64(slot)]
     while entry != _0:
         if entry >> np.uint64(32) == tag:
             number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+            record = texts.records[number]
             if (
-                records[number, LENGTH] == length
-                and records[number, KIND] == kind
-                and _is_equal(data, start, arena, np.int64(records[number, OFFSET]), length)
+                record[LENGTH] == length
+                and record[KIND] == kind
+                and _is_equal(data, start, texts.arena, np.int64(record[OFFSET]), length)
             ):
                 return number
         slot = (slot + _1) & mask
-        entry = slots[np.int64(slot)]
-    return np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
-def _number_text(data, start, end, kind, h, texts):
-    """The number of a text of a kind: one is given when it has none."""
-    length = end - start
-    number = _find_text(data, start, length, kind, h, texts.slots, texts.records, texts.arena)
-    if number < 0:
-        mask = np.uint64(texts.slots.size - 1)
-        slot = h & mask
-        while texts.slots[np.int64(slot)] != _0:
-            slot = (slot + _1) & mask
-        number = np.int64(texts.size[0])
-        tag = h >> np.uint64(32) << np.uint64(32)
-        texts.slots[np.int64(slot)] = tag | np.uint64(number + 1)
-        _keep_text(data, start, length, kind, number, texts)
+        entry = texts.slots[np.int64(slot)]
+    number = np.int64(texts.size[0])
+    texts.slots[np.int64(slot)] = (tag << np.uint64(32)) | np.uint64(number + 1)
+    _keep_text(data, start, length, kind, number, texts)
     return number
 
 
@@ -506,7 +507,6 @@ def scan_lines(
     Lines outside [since, until) are understood and dropped. S_COUNT counts all lines. By status,
     *users* says which user names a line can have.
     """
-    groups = np.zeros(9, np.int64)
     start = position = state[S_POSITION]
     while position < end:
         size, more = position - start, state[S_LINES] + 1
@@ -521,9 +521,7 @@ def scan_lines(
         feed = _find(data, position, end, np.uint8(10), np.uint8(10))
         stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
         state[S_COUNT] += 1
-        if not _scan_line(
-            data, position, stop, since, until, users, seed, state, groups, lines, words
-        ):
+        if not _scan_line(data, position, stop, since, until, users, seed, state, lines, words):
             row = state[S_REFUSED]
             refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
             state[S_REFUSED] = row + 1
@@ -534,91 +532,48 @@ def scan_lines(
 
 @njit(cache=True, nogil=True)
 def _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others):
-    """Put numbers in the place of addresses and texts."""
-    count = state[S_LINES]
-    is_new = np.zeros((count, 4), np.bool_)
-    _find_numbers(count, data, lines, words, ip_slots, ip_keys, requests, others, is_new)
-    for row in range(count):
-        if is_new[row, 0]:
-            lines[row, IP] = _number_ip(
-                words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys, state
-            )
-        if is_new[row, 1]:
-            lines[row, REQUEST] = _number_text(
-                data, np.int64(lines[row, REQUEST]), np.int64(lines[row, REQUEST_END]),
-                KIND_REQUEST, words[row, OF_REQUEST], requests,
-            )  # fmt: skip
-        if is_new[row, 2]:
-            lines[row, REFERRER] = _number_text(
-                data, np.int64(lines[row, REFERRER]), np.int64(lines[row, REFERRER_END]),
-                KIND_REFERRER, words[row, OF_REFERRER], others,
-            )  # fmt: skip
-        if is_new[row, 3]:
-            lines[row, AGENT] = _number_text(
-                data, np.int64(lines[row, AGENT]), np.int64(lines[row, AGENT_END]),
-                KIND_AGENT, words[row, OF_AGENT], others,
-            )  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
-def _find_numbers(count, data, lines, words, ip_slots, ip_keys, requests, others, is_new):
     """
-    Put the numbers that are known in the place of addresses and texts.
+    Put numbers in the place of addresses and texts.
 
     The tables are larger than the processor's caches: what a line needs is asked for some lines
-    before it is needed. Nothing is called that Numba cannot inline, or it would count references
-    for every line, which takes longer than all the rest.
+    before it is needed.
     """
-    slots, records, arena = requests.slots, requests.records, requests.arena
-    other_slots, other_records, other_arena = others.slots, others.records, others.arena
-    mask, other_mask = np.uint64(slots.size - 1), np.uint64(other_slots.size - 1)
+    count = state[S_LINES]
+    mask, other_mask = np.uint64(requests.slots.size - 1), np.uint64(others.slots.size - 1)
     ip_mask = np.uint64(ip_slots.size - 1)
     for row in range(count):
         far, near = row + 16, row + 6
         if far < count:
-            _prefetch(slots, np.int64(words[far, OF_REQUEST] & mask))
-            _prefetch(other_slots, np.int64(words[far, OF_REFERRER] & other_mask))
-            _prefetch(other_slots, np.int64(words[far, OF_AGENT] & other_mask))
+            _prefetch(requests.slots, np.int64(words[far, OF_REQUEST] & mask))
+            _prefetch(others.slots, np.int64(words[far, OF_REFERRER] & other_mask))
+            _prefetch(others.slots, np.int64(words[far, OF_AGENT] & other_mask))
             slot = _ip_slot(words[far, IP_HIGH], words[far, IP_LOW], ip_mask)
             _prefetch(ip_slots, np.int64(slot))
         if near < count:
-            entry = slots[np.int64(words[near, OF_REQUEST] & mask)]
+            entry = requests.slots[np.int64(words[near, OF_REQUEST] & mask)]
             if entry != _0:
                 number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
-                _prefetch(records, number * TEXT_COLUMNS)
-                _prefetch(arena, np.int64(records[number, OFFSET]))
+                _prefetch(requests.records, number * TEXT_COLUMNS)
+                _prefetch(requests.arena, np.int64(requests.records[number, OFFSET]))
             slot = _ip_slot(words[near, IP_HIGH], words[near, IP_LOW], ip_mask)
             if ip_slots[np.int64(slot)] >= 0:
                 _prefetch(ip_keys, np.int64(ip_slots[np.int64(slot)]) * 2)
-        number = _find_ip(words[row, IP_HIGH], words[row, IP_LOW], ip_slots, ip_keys)
-        lines[row, IP] = number
-        is_new[row, 0] = number < 0
-        start = np.int64(lines[row, REQUEST])
-        number = _find_text(
-            data, start, np.int64(lines[row, REQUEST_END]) - start, KIND_REQUEST,
-            words[row, OF_REQUEST], slots, records, arena,
+        line, word = lines[row], words[row]
+        line[IP] = _number_ip(word[IP_HIGH], word[IP_LOW], ip_slots, ip_keys, state)
+        line[REQUEST] = _number_text(
+            data, np.int64(line[REQUEST]), np.int64(line[REQUEST_END]), KIND_REQUEST,
+            word[OF_REQUEST], requests,
         )  # fmt: skip
-        is_new[row, 1] = number < 0
-        if number >= 0:
-            lines[row, REQUEST] = number
-        start = np.int64(lines[row, REFERRER])
-        if start >= 0:
-            number = _find_text(
-                data, start, np.int64(lines[row, REFERRER_END]) - start, KIND_REFERRER,
-                words[row, OF_REFERRER], other_slots, other_records, other_arena,
+        if line[REFERRER] >= 0:
+            line[REFERRER] = _number_text(
+                data, np.int64(line[REFERRER]), np.int64(line[REFERRER_END]), KIND_REFERRER,
+                word[OF_REFERRER], others,
             )  # fmt: skip
-            is_new[row, 2] = number < 0
-            if number >= 0:
-                lines[row, REFERRER] = number
-        start = np.int64(lines[row, AGENT])
-        if start >= 0:
-            number = _find_text(
-                data, start, np.int64(lines[row, AGENT_END]) - start, KIND_AGENT,
-                words[row, OF_AGENT], other_slots, other_records, other_arena,
+        if line[AGENT] >= 0:
+            line[AGENT] = _number_text(
+                data, np.int64(line[AGENT]), np.int64(line[AGENT_END]), KIND_AGENT,
+                word[OF_AGENT], others,
             )  # fmt: skip
-            is_new[row, 3] = number < 0
-            if number >= 0:
-                lines[row, AGENT] = number
 
 
 @njit(cache=True, nogil=True)
@@ -635,7 +590,7 @@ def _is_plain_name(data, start, stop):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _scan_line(data, start, stop, since, until, users, seed, state, groups, lines, words):
+def _scan_line(data, start, stop, since, until, users, seed, state, lines, words):
     """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
     if stop - start > MAX_LINE or stop - start < 48:
         return False
@@ -644,13 +599,9 @@ def _scan_line(data, start, stop, since, until, users, seed, state, groups, line
     if address >= 0:
         high, low = _0, np.uint64(address) | np.uint64(0xFFFF00000000)
     else:
-        at = _read_ipv6(data, start, stop, groups)
+        at, high, low = _read_ipv6(data, start, stop)
         if at < 0:
             return False
-        high = low = _0
-        for number in range(4):
-            high = (high << np.uint64(16)) | np.uint64(groups[number])
-            low = (low << np.uint64(16)) | np.uint64(groups[number + 4])
         if high == _0 and (low >> np.uint64(32)) == np.uint64(0xFFFF):
             return False  # an IPv4 address in IPv6 form
     if at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:

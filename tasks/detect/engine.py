@@ -19,6 +19,7 @@ import os
 import re
 import secrets
 import sys
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -108,6 +109,7 @@ _CLASSES_SHIFT: Final = 28
 _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
+_ANYWHERE: Final = re2._Anchor.UNANCHORED  # noqa: SLF001 -- the module has no other name for it
 
 _CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
 """Access lines state their year and zone, so any clock reads them alike."""
@@ -408,76 +410,87 @@ class _Columns:
             self._prove_others(first_other)
 
     def _prove_requests(self, first: int, first_path: int) -> None:
-        k, requests, paths = self._k, self._requests, self._paths
-        prover, records = self._classifier.prover, requests.records
+        k, requests = self._k, self._requests
         count, size = int(requests.size[0]), _room(requests, first, k)
-        buffers = np.empty(size, np.uint8), np.empty(size, np.uint8)
+        target, query = np.empty(size, np.uint8), np.empty(size, np.uint8)
         ends = np.zeros((count - first, 2), np.int64)
         reduced = k.reduce_requests(
-            first, self._seed, requests, paths, self._methods, self._method_count, *buffers, ends
-        )
-        records[reduced:count, k.CLASS] = k.UNIQUE
-        is_reduced = records[first:reduced, k.CLASS] == k.CLEAN
-        views = list(zip(buffers, ends[: reduced - first].T, strict=True))
-        for name, (buffer, its_ends) in zip(("url_original", "url_query"), views, strict=True):
-            dirty = prover.find(name, buffer, its_ends)
-            records[[first + row for row in dirty], k.CLASS] = k.DIRTY
-        if paths.size[0] > first_path:
+            first, self._seed, requests, self._paths, self._methods, self._method_count,
+            target, query, ends,
+        )  # fmt: skip
+        requests.records[reduced:count, k.CLASS] = k.UNIQUE
+        ends = ends[: reduced - first]
+        if self._paths.size[0] > first_path:
             self._prove_paths(first_path)
-        k.spread_dirt(first, count, requests, paths)
-        for number in self._dirty(requests, first):
-            row = number - first
-            target, query = (_piece(buffer, its_ends, row) for buffer, its_ends in views)
-            # without letters beyond ASCII, what the kernel wrote is what decode.view says
-            if is_reduced[row] and target.isascii():
-                self._classify_views(number, target, query)
-            else:
-                self._classify_request(number)
+        k.spread_classes(first, reduced, requests, self._paths)
+        unread = set(self._unread(requests, first))
+        hits: dict[int, list[int]] = {}
+        for name, views in (
+            ("url_original", Views(target, ends[:, 0])),
+            ("url_query", Views(query, ends[:, 1])),
+        ):
+            for row in self._classifier.prover.find(name, views):
+                text = views.text(row)
+                # without letters beyond ASCII, what the kernel wrote is what decode.view says
+                if text.isascii():
+                    hits.setdefault(first + row, []).extend(self._classifier.find(name, text))
+                else:
+                    unread.add(first + row)
+        for number, found in hits.items():
+            path_class = int(self._paths.records[requests.records[number, k.PATH], k.CLASS])
+            class_ = self._classifier.of_hits(found, path_class)
+            requests.records[number, k.CLASS] = class_
+        for number in unread:
+            self._classify_request(number)
 
     def _prove_paths(self, first: int) -> None:
-        k, paths = self._k, self._paths
+        k, paths, classifier = self._k, self._paths, self._classifier
         buffer = np.empty(_room(paths, first, k), np.uint8)
         ends = np.zeros(int(paths.size[0]) - first, np.int64)
         k.reduce_paths(first, paths, buffer, ends)
-        dirty = self._classifier.prover.find("url_path", buffer, ends)
-        paths.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
+        unread, views = self._unread(paths, first), Views(buffer, ends)
+        for row in classifier.prover.find("url_path", views):
+            text = views.text(row)
+            if text.isascii():
+                hits = classifier.find("url_path", text)
+                paths.records[first + row, k.CLASS] = classifier.of_hits(hits)
+            else:
+                unread.append(first + row)
+        for number in unread:
+            hits = classifier.match("url_path", self._path_of(number))
+            paths.records[number, k.CLASS] = classifier.of_hits(hits)
 
     def _prove_others(self, first: int) -> None:
-        k, others, prover = self._k, self._others, self._classifier.prover
+        k, others, classifier = self._k, self._others, self._classifier
         size = _room(others, first, k)
         referrer, agent = np.empty(size, np.uint8), np.empty(size, np.uint8)
         ends = np.zeros((int(others.size[0]) - first, 2), np.int64)
         k.reduce_others(first, others, referrer, agent, ends)
-        for name, buffer, column in (
-            ("http_request_referrer", referrer, 0),
-            ("user_agent_original", agent, 1),
-        ):
-            dirty = prover.find(name, buffer, ends[:, column])
-            others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
-        if self._classifier.asks_others:
+        if classifier.asks_others:
             others.records[first : others.size[0], k.CLASS] = k.DIRTY
-        for number in self._dirty(others, first):
+        for name, views in (
+            ("http_request_referrer", Views(referrer, ends[:, 0])),
+            ("user_agent_original", Views(agent, ends[:, 1])),
+        ):
+            dirty = classifier.prover.find(name, views)
+            others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
+        for number in self._unread(others, first):
             text = read_text(_bytes_of(others, number, k))
             is_referrer = others.records[number, k.KIND] == k.KIND_REFERRER
-            classify = self._classifier.of_referrer if is_referrer else self._classifier.of_agent
+            classify = classifier.of_referrer if is_referrer else classifier.of_agent
             others.records[number, k.CLASS] = classify(text)
 
-    def _dirty(self, texts: Any, first: int) -> list[int]:  # noqa: ANN401 -- kernel.Texts
+    def _unread(self, texts: Any, first: int) -> list[int]:  # noqa: ANN401 -- kernel.Texts
+        """Texts from *first* on of which nothing is known yet."""
         classes = texts.records[first : texts.size[0], self._k.CLASS]
         return (first + (classes == self._k.DIRTY).nonzero()[0]).tolist()  # type: ignore[no-any-return]
 
     def _classify_request(self, number: int) -> None:
         k, record = self._k, self._requests.records[number]
-        is_plain = record[k.PATH] >= 0
-        request = _bytes_of(self._requests, number, k)
-        record[k.CLASS] = self._classifier.of_request(request, is_plain=is_plain)
-
-    def _classify_views(self, number: int, target: bytes, query: bytes) -> None:
-        k, record = self._k, self._requests.records[number]
         path = int(record[k.PATH])
-        is_clean = self._paths.records[path, k.CLASS] == k.CLEAN
-        text = None if is_clean else self._path_of(path)
-        record[k.CLASS] = self._classifier.of_views(target, query, text)
+        path_class = None if path < 0 else int(self._paths.records[path, k.CLASS])
+        request = _bytes_of(self._requests, number, k)
+        record[k.CLASS] = self._classifier.of_request(request, path_class)
 
     # lines
 
@@ -724,12 +737,6 @@ def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel
     return int(4 * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
 
 
-def _piece(buffer: Text, ends: Ends, number: int) -> bytes:
-    """One of the texts that end at *ends*, without its last line feed."""
-    start = int(ends[number - 1]) if number else 0
-    return buffer[start : max(start, int(ends[number]) - 1)].tobytes()
-
-
 def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts
     start, length = texts.records[number, : kernel.KIND].tolist()
     return texts.arena[start : start + length].tobytes()  # type: ignore[no-any-return]
@@ -832,6 +839,7 @@ class _Classifier:
         """Classes are numbered anew."""
         self._requests: dict[Hashable, int] = {}
         self._others: dict[Hashable, int] = {}
+        self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
         clean_request: Hashable = ()
         clean_other = ((), 0)
         self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
@@ -845,50 +853,50 @@ class _Classifier:
         is_full: bool = len(self._requests) > k.MAX_REQUEST_CLASS
         return is_full or len(self._others) > int(k.MAX_OTHER_CLASS)
 
-    def of_request(self, request: bytes, *, is_plain: bool) -> int:
+    def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
+        """The class of a path or of a plain request, by its hits and the class of its path."""
+        if path_class == self._k.UNIQUE:
+            return path_class
+        key = tuple(sorted({*hits, *self._hits[path_class]}))
+        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        if number >= 0:
+            self._hits[number] = key
+        return number
+
+    def of_request(self, request: bytes, path_class: int | None) -> int:
         """
         The class of a request.
 
         Args:
             request: As it is in the log.
-            is_plain: The kernel knows its method and its path.
+            path_class: That of its path, where the kernel knows its method and its path.
         """
         method, target = split_request(request)
         path, query = split_target(target)
-        hits = {
-            *self._match("url_original", target),
-            *self._match("url_path", path),
-            *self._match("url_query", query),
-        }
-        key: Hashable = tuple(sorted(hits))
-        if not is_plain:
-            key = (key, method, target is None, self.facts_of(path))
+        hits = {*self.match("url_original", target), *self.match("url_query", query)}
+        if path_class is not None:
+            return self.of_hits(hits, path_class)
+        hits.update(self.match("url_path", path))
+        key = (tuple(sorted(hits)), method, target is None, self.facts_of(path))
         return self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
-
-    def of_views(self, target: bytes, query: bytes, path: str | None) -> int:
-        """The class of a plain request by the views of its target and query, joined."""
-        hits = {
-            *self._find("url_original", target),
-            *self._find("url_query", query),
-            *self._match("url_path", path),
-        }
-        return self._number(self._requests, tuple(sorted(hits)), self._k.MAX_REQUEST_CLASS)
 
     def of_referrer(self, text: str | None) -> int:
         """The class of a referrer."""
-        key = (self._match("http_request_referrer", text), self._ask_referrer(text))
+        key = (self.match("http_request_referrer", text), self._ask_referrer(text))
         return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
 
     def of_agent(self, text: str | None) -> int:
         """The class of a user agent."""
-        key = (self._match("user_agent_original", text), self._ask_agent(text))
+        key = (self.match("user_agent_original", text), self._ask_agent(text))
         return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
 
-    def _match(self, field: str, text: str | None) -> tuple[int, ...]:
+    def match(self, field: str, text: str | None) -> tuple[int, ...]:
+        """The signatures that hit a text."""
         match = self._matchers.get(field)
         return match(text) if match and text else ()
 
-    def _find(self, field: str, views: bytes) -> tuple[int, ...]:
+    def find(self, field: str, views: bytes) -> tuple[int, ...]:
+        """The signatures that hit a text with these views, joined."""
         find = self._finders.get(field)
         return find(views) if find and views else ()
 
@@ -934,23 +942,40 @@ class Prover:
         joined = ("|".join(f"(?m:{p})" for p in share).encode() for share in shares if share)
         return [re2.compile(pattern, options) for pattern in joined]
 
-    def find(self, name: str, buffer: Text, ends: Ends) -> list[int]:
+    def find(self, name: str, views: "Views") -> list[int]:
         """The positions of the texts of field *name* that a signature may hit."""
-        size = int(ends[-1]) if len(ends) else 0
-        text = buffer[:size].tobytes()
         found: set[int] = set()
-        for pattern in self._patterns[name] if size else ():
-            found.update(_find(pattern, text, ends))
+        for pattern in self._patterns[name]:
+            found.update(views.search(pattern))
         return sorted(found)
 
 
-def _find(pattern: Any, text: bytes, ends: Ends) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
-    """The positions of the texts with a match, in text[: ends[-1]]."""
-    at, stop = 0, int(ends[-1])
-    while at < stop and (match := pattern.search(text, at, stop)):
-        number = int(np.searchsorted(ends, match.start(), side="right"))
-        yield number
-        at = int(ends[number])
+class Views:
+    """The views of many texts of one field, each view with its line feed."""
+
+    def __init__(self, buffer: Text, ends: Ends) -> None:
+        """The views of each text are in *buffer* from the end of those before it to their own."""
+        self._ends = ends.tolist()
+        self._views = buffer[: self._ends[-1]].tobytes() if self._ends else b""
+
+    def text(self, number: int) -> bytes:
+        """The views of one text, joined."""
+        start = self._ends[number - 1] if number else 0
+        return self._views[start : max(start, self._ends[number] - 1)]
+
+    def search(self, pattern: Any) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
+        """The positions of the texts with a match."""
+        # not pattern.search, which makes objects for twice as long as it searches
+        search = pattern._regexp.Match  # noqa: SLF001
+        views, ends = self._views, self._ends
+        number = at = 0
+        while at < len(views):
+            ((start, _),) = search(_ANYWHERE, views, at, len(views))
+            if start < 0:
+                return
+            number = bisect_right(ends, start, number)
+            yield number
+            at = ends[number]
 
 
 def widen(pattern: str) -> str:

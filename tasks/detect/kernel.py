@@ -49,7 +49,7 @@ NO_STATUS = 1000
 # which user names are taken
 ALL_USERS, PLAIN_USERS, NO_USERS = range(3)
 
-# columns of a text; the class of a path says only whether signatures may hit it
+# columns of a text; the class of a path is that of requests that only it makes hits
 OFFSET, LENGTH, KIND, CLASS, METHOD, PATH, FACTS = range(7)
 TEXT_COLUMNS = 8
 # kinds of texts
@@ -1019,12 +1019,11 @@ def reduce_others(first, others, referrer, agent, ends):
 
 
 @njit(cache=True, nogil=True)
-def spread_dirt(first, count, requests, paths):
-    """Requests with a dirty path are dirty."""
+def spread_classes(first, count, requests, paths):
+    """Requests that are clean but for their path are of the class of their path."""
     for number in range(first, count):
-        path = requests.records[number, PATH]
-        if path >= 0 and paths.records[path, CLASS] != CLEAN:
-            requests.records[number, CLASS] = DIRTY
+        if requests.records[number, CLASS] == CLEAN:
+            requests.records[number, CLASS] = paths.records[requests.records[number, PATH], CLASS]
 
 
 @njit(cache=True, nogil=True)

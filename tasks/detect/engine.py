@@ -41,7 +41,7 @@ from tasks.collect.formats.fields import read_text
 from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.judged import Judged, hash_line, hash_value, lowest
+from tasks.detect.judged import Judged, hash_value, lowest
 from tasks.detect.packed import COUNTER_BITS, IP_BITS, PackedCounts, Words, pack
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.selections import Clause, Test, ask_all
@@ -204,18 +204,21 @@ class _Source:
 
     def number(self, row: int) -> int:
         """The number of the *row*-th access line in its object."""
-        return self._before + (self._rewritten.numbers[row - 1] if self._rewritten else row)
+        if self._rewritten is None:
+            return self._before + row
+        return self._before + int(self._rewritten.places[row - 1, 2])
 
     def line(self, row: int, start: int, stop: int) -> bytes:
         """The *row*-th access line, which is text[start:stop], as it was written."""
-        return self._rewritten.lines[row - 1] if self._rewritten else self.text[start:stop]
+        return self._rewritten.line(row - 1) if self._rewritten else self.text[start:stop]
 
-    def hashes(self, rows: Rows) -> Words | None:
+    def hashes(self, rows: Rows, kernel: Any) -> Words | None:  # noqa: ANN401 -- a module
         """The hashes of these access lines as they were written, where the text is another."""
         if self._rewritten is None:
             return None
-        lines = self._rewritten.lines
-        return np.array([hash_line(lines[row - 1]) for row in rows.tolist()], np.uint64)
+        hashes = np.empty(len(rows), np.uint64)
+        kernel.hash_lines(self._rewritten.data, self._rewritten.places, rows, hashes)
+        return hashes
 
     @property
     def others(self) -> Sequence[tuple[int, bytes]]:
@@ -349,7 +352,7 @@ class _Columns:
             refused_lines += ((source.number(n), source.line(n, a, b)) for a, b, n in found)
             self._prove(first_request, first_path, first_other)
             rows = int(state[k.S_LINES])
-            hashes = source.hashes(lines[:rows, k.NUMBER])
+            hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
             self._count(
                 source, lines[:rows], words[:rows, k.OF_LINE].copy() if hashes is None else hashes
             )

@@ -215,6 +215,14 @@ def hash_bytes(data, start, end, seed):
     return h ^ (h >> np.uint64(32))
 
 
+@njit(cache=True, nogil=True)
+def hash_lines(data, places, rows, hashes):
+    """Hash the lines with these 1-based numbers; *places* has their starts and ends in *data*."""
+    for at in range(rows.size):
+        start, stop = np.int64(places[rows[at] - 1, 0]), np.int64(places[rows[at] - 1, 1])
+        hashes[at] = hash_bytes(data, start, stop, _0)
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _hash_text(data, start, length, seed):
     """A quick hash for tables: who does not know the seed cannot fill one slot with many texts."""

@@ -1,44 +1,40 @@
 """
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
-The engine counts Combined lines many at a time. A line of JSON or W3C is rewritten where that is
-cheap and beyond doubt; all others are left to their own format. Size, virtual host and what the
-server gives as its reason are not kept.
+The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON or W3C
+where that is beyond doubt; all others are left to their own format. What an object of JSON says
+where follows from its keys alone: objects that have the same of those that matter share a plan,
+which is made once from the layouts of `json_lines`. Size, virtual host and what the server gives
+as its reason are not kept.
 """
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache, partial
-from operator import itemgetter
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
-from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.forwarded import TrustedProxies
-from tasks.collect.formats.json_lines import JsonFields, find_layout, read_text
-from tasks.collect.formats.w3c import W3CLines, read_w3c_time
-from tasks.collect.lines import split_lines
+from tasks.collect.formats.json_lines import LAYOUTS, JsonFields, find_layout
+from tasks.collect.formats.json_lines import Path as Place
+from tasks.collect.formats.w3c import W3CLines
 
-_MAX_PLANS: Final = 1000
-_MAX_TIMES: Final = 10_000
-_MONTHS: Final = (
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-)  # fmt: skip
-_NOTHING: Final = ("-", "")
-_MAX_METHOD: Final = 40
-_DEPTH: Final = 4
-"""Of the deepest object that a field map looks into."""
-_JSON_FIELDS: Final = (
-    "source_ip", "user_name", "timestamp", "http_request_method", "url_original", "request",
-    "http_response_status_code", "http_request_referrer", "user_agent_original",
-)  # fmt: skip
-_W3C_FIELDS: Final = (
-    "date", "time", "source_ip", "user_name", "http_request_method", "url_path", "url_query",
-    "http_response_status_code", "http_request_referrer", "user_agent_original",
-)  # fmt: skip
+_JSON_SLOTS: Final = {
+    "source_ip": "CLIENT", "user_name": "USER", "timestamp": "TIME",
+    "http_request_method": "METHOD", "url_original": "TARGET", "url_path": "PATH",
+    "url_query": "QUERY", "request": "REQUEST", "http_response_status_code": "STATUS",
+    "http_request_referrer": "REFERRER", "user_agent_original": "AGENT",
+}  # fmt: skip
+_W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
+_KEY_SLOTS: Final = 1024
+_WORTH_COMPILING: Final = 32 * 1024**2
+"""Bytes of one object that take longer line by line than the kernel takes to be compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +43,17 @@ class Rewritten:
 
     block: bytes
     """Combined lines, each with its line feed."""
-    numbers: Sequence[int]
-    """Of the lines in *block*: what their 1-based numbers were."""
-    lines: Sequence[bytes]
-    """The lines in *block*, as they were."""
+    data: npt.NDArray[np.uint8]
+    """The lines as they were, until the next block is rewritten."""
+    places: npt.NDArray[np.int32]
+    """By line of *block*: start and end in *data*, and what its 1-based number was."""
     others: Sequence[tuple[int, bytes]]
     """Number and bytes of the lines that were not rewritten."""
+
+    def line(self, row: int) -> bytes:
+        """The line that became the *row*-th, as it was."""
+        start, stop, _ = self.places[row].tolist()
+        return self.data[start:stop].tobytes()
 
 
 Rewrite = Callable[[bytes], Rewritten | None]
@@ -62,190 +63,186 @@ Rewrite = Callable[[bytes], Rewritten | None]
 class Rewriter:
     """Rewrites the lines of one object."""
 
-    def __init__(self, clock: ObjectClock, proxies: TrustedProxies, w3c: W3CLines) -> None:
+    def __init__(self, proxies: TrustedProxies, w3c: W3CLines) -> None:
         """Lines of W3C have the fields that *w3c* names at the time."""
-        self._clock = clock
         self._proxies = proxies
         self._w3c = w3c
-        self._plans: dict[Any, _JsonPlan | None] = {}
-        self._times: dict[object, str] = {}
+        self._seen_bytes = 0
+        self._plans: _JsonPlans | None = None
+        self._data = np.empty(0, np.uint8)
+        self._out = np.empty(0, np.uint8)
 
     def rewrite(self, block: bytes) -> Rewritten | None:
         """What becomes of complete lines; None where they begin with one that is not rewritten."""
         if block[:1] == b"{":
-            return _rewrite_each(split_lines(block), self._rewrite_json)
-        plan = self._plan_w3c() if self._w3c.has_fields and block[:1].isdigit() else None
-        return _rewrite_each(split_lines(block), plan) if plan else None
+            return self._rewrite(block, self._rewrite_json)
+        if block[:1].isdigit() and self._is_w3c_clear():
+            return self._rewrite(block, self._rewrite_w3c)
+        return None
 
-    # JSON
+    def _rewrite(self, block: bytes, fill: "_Fill") -> Rewritten | None:
+        self._seen_bytes += len(block)
+        kernel = _find_kernel(self._seen_bytes)
+        if kernel is None:
+            return None
+        size = len(block)
+        if self._data.size < size + kernel.PADDING:
+            self._data = np.zeros(size + kernel.PADDING, np.uint8)
+            # no line of a few bytes is rewritten
+            self._out = np.empty(4 * size + 1024, np.uint8)
+        self._data[:size] = np.frombuffer(block, np.uint8)
+        room = block.count(b"\n")
+        places, refused = np.empty((room, 3), np.int32), np.empty((room, 3), np.int32)
+        state = np.zeros(kernel.STATE_SIZE, np.int64)
+        fill(kernel, size, state, places, refused)
+        return Rewritten(
+            self._out[: state[kernel.S_WRITTEN]].tobytes(),
+            self._data,
+            places[: state[kernel.S_ROWS]],
+            [(n, block[a:b]) for a, b, n in refused[: state[kernel.S_REFUSED]].tolist()],
+        )
 
-    def _rewrite_json(self, line: bytes) -> str | None:
-        try:
-            record = orjson.loads(line) if line[:1] == b"{" else None
-        except orjson.JSONDecodeError:
-            return None
-        if record is None:
-            return None
-        # how an object is read follows from its keys alone
-        shape = _shape_of(record, _DEPTH)
-        if shape not in self._plans:
-            if len(self._plans) >= _MAX_PLANS:
-                self._plans.clear()
-            self._plans[shape] = self._plan_json(record)
-        plan = self._plans[shape]
-        texts = plan.read(record) if plan else None
-        if texts is None:
-            return None
-        client, user, time, method, target, request, status, referrer, agent = texts
-        if target is not None:
-            request = f"{method} {target} HTTP/1.1" if method and _is_method(method) else None
-        spelled = self._times.get(time) or self._remember(time, self._clock.read_time, time)
-        return _spell(client, user, spelled, request, status, referrer, agent)
+    def _rewrite_json(
+        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
+    ) -> None:
+        if self._plans is None:
+            self._plans = _JsonPlans(kernel, self._proxies)
+        plans = self._plans
+        while state[kernel.S_POSITION] < size:
+            state[kernel.S_PLANS] = plans.count
+            kernel.rewrite_json(
+                self._data, size, plans.keys, plans.plans, plans.present, state, self._out,
+                places, refused,
+            )  # fmt: skip
+            if state[kernel.S_POSITION] < size:
+                start = int(state[kernel.S_POSITION])
+                rest = self._data[start:size].tobytes()
+                plans.learn(orjson.loads(rest[: rest.index(b"\n")]))
 
-    def _plan_json(self, record: dict[str, Any]) -> "_JsonPlan | None":
+    def _is_w3c_clear(self) -> bool:
+        """Whether lines with the current fields can be rewritten."""
+        fields = self._w3c.fields
+        known = [f for f in fields if f in _W3C_SLOTS]
+        is_forwarded = "forwarded_for" in fields and self._proxies.are_known
+        return (
+            fields[:2] == ("date", "time")
+            and len(set(known)) == len(known)
+            and not is_forwarded
+            and "url_original" not in fields
+        )
+
+    def _rewrite_w3c(
+        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
+    ) -> None:
+        slots = [_W3C_SLOTS.get(field) for field in self._w3c.fields]
+        columns = np.array([getattr(kernel, s) if s else -1 for s in slots], np.int64)
+        encoded = np.zeros(kernel.SLOTS, np.bool_)
+        encoded[[kernel.REFERRER, kernel.AGENT]] = True
+        kernel.rewrite_words(self._data, size, columns, encoded, state, self._out, places, refused)
+
+
+_Kernel = Any
+"""The module `rewriting_kernel`."""
+_State = npt.NDArray[np.int64]
+_Places = npt.NDArray[np.int32]
+_Fill = Callable[[_Kernel, int, _State, _Places, _Places], None]
+
+
+class _JsonPlans:
+    """What objects with certain keys say where, as far as they have been seen."""
+
+    def __init__(self, kernel: _Kernel, proxies: TrustedProxies) -> None:
+        self._k = kernel
+        self._proxies = proxies
+        self.keys, self._numbers = _number_keys(kernel)
+        words = len(self._numbers) // 64 + 1
+        self.present = np.zeros(words, np.uint64)
+        """The keys of the object that has no plan yet."""
+        most = kernel.MAX_PLANS
+        self.plans = kernel.Plans(
+            present=np.zeros((most, words), np.uint64),
+            keys=np.full((most, kernel.SLOTS), -1, np.int64),
+            is_only=np.ones((most, kernel.SLOTS), np.bool_),
+            modes=np.zeros(most, np.int64),
+        )
+        self.count = 0
+
+    def learn(self, record: dict[str, Any]) -> None:
+        """Objects with the keys of *record* have a plan."""
+        if self.count == self._k.MAX_PLANS:
+            self.count = 0
+        number, plans = self.count, self.plans
+        places = self._find_places(record)
+        plans.present[number] = self.present
+        plans.keys[number], plans.is_only[number] = -1, True
+        plans.modes[number] = self._choose_mode(places)
+        for field, slot in _JSON_SLOTS.items():
+            if field in places:
+                first, *more = places[field]
+                plans.keys[number, getattr(self._k, slot)] = self._numbers[first]
+                plans.is_only[number, getattr(self._k, slot)] = not more
+        self.count += 1
+
+    def _find_places(self, record: dict[str, Any]) -> dict[str, list[Place]]:
         layout = find_layout(record)
         if layout is None or not isinstance(layout.parse, JsonFields):
-            return None
+            return {}
         places = layout.parse.find_places(record)
-        if "url_original" in places:
-            places.pop("request", None)
-        elif "http_request_method" in places:
-            return None  # who is right where it is not that of the request is for the format
         is_forwarded = "forwarded_for" in places and self._proxies.are_known
-        if is_forwarded or "event_reason" in places:
-            return None
-        return _JsonPlan([places.get(name, []) for name in _JSON_FIELDS])
+        return {} if is_forwarded or "event_reason" in places else places
 
-    # W3C
-
-    def _plan_w3c(self) -> Callable[[bytes], str | None] | None:
-        """How lines with the current fields are rewritten, if they can be."""
-        fields = self._w3c.fields
-        known = [f for f in fields if f in _W3C_FIELDS]
-        is_clear = fields[:2] == ("date", "time") and len(set(known)) == len(known)
-        is_forwarded = "forwarded_for" in fields and self._proxies.are_known
-        if not is_clear or is_forwarded or "url_original" in fields:
-            return None
-        # what is not logged is past the end, where there is a `-`
-        pick = itemgetter(*[fields.index(f) if f in fields else len(fields) for f in _W3C_FIELDS])
-        read_time = partial(read_w3c_time, self._clock)
-
-        def rewrite(line: bytes) -> str | None:
-            if not line.isascii() or b'"' in line:
-                return None
-            text = line.decode("ascii").rstrip(" ")
-            separator = "\t" if "\t" in text else " "
-            values = text.split(separator)
-            if len(values) != len(fields):
-                return None
-            values.append("-")
-            date, time, client, user, method, path, query, status, referrer, agent = pick(values)
-            if path in _NOTHING or not _is_method(method):
-                return None
-            if query not in _NOTHING:
-                query = query.removeprefix("?")
-                path = f"{path}?{query}" if query else path
-            if separator == " ":
-                referrer, agent = referrer.replace("+", " "), agent.replace("+", " ")
-            else:
-                referrer, agent = _unquote(referrer), _unquote(agent)
-            key = date, time
-            spelled = self._times.get(key) or self._remember(key, read_time, date, time)
-            request = f"{method} {path} HTTP/1.1"
-            return _spell(client, user, spelled, request, status, referrer, agent)
-
-        return rewrite
-
-    def _remember(
-        self, key: object, read: Callable[..., int | None], *texts: str | None
-    ) -> str | None:
-        """How the time that *texts* are is spelled, if they are one."""
-        timestamp = read(*[(text or "").encode() for text in texts])
-        if timestamp is None:
-            return None
-        if len(self._times) >= _MAX_TIMES:
-            self._times.clear()
-        spelled = self._times[key] = _spell_second(timestamp)
-        return spelled
+    def _choose_mode(self, places: dict[str, list[Place]]) -> int:
+        k = self._k
+        if "http_request_method" not in places:
+            # without it, who is right where there is a target, too, is for the format
+            is_clear = "request" in places and "url_original" not in places
+            return int(k.OF_REQUEST if is_clear else k.NO_MODE)
+        if "url_original" in places:
+            return int(k.OF_TARGET)
+        is_clear = "url_path" in places and not places.keys() & {"request", "url_full"}
+        return int(k.OF_PATH if is_clear else k.NO_MODE)
 
 
-class _JsonPlan:
-    """Where objects with certain keys have the texts of _JSON_FIELDS."""
-
-    def __init__(self, places: Sequence[Sequence[tuple[str, ...]]]) -> None:
-        self._paths = [some[0] if some else () for some in places]
-        self._is_only = [len(some) <= 1 for some in places]
-
-    def read(self, record: dict[str, Any]) -> list[str | None] | None:
-        """The texts; None where a second place would have to be asked."""
-        texts: list[str | None] = []
-        for path, is_only in zip(self._paths, self._is_only, strict=True):
-            value: Any = record if path else None
-            for key in path:
-                value = value[key]
-            is_text = type(value) is str and value not in _NOTHING
-            text = value if is_text else read_text(value)
-            if text is None and not is_only:
-                return None
-            texts.append(text)
-        return texts
-
-
-def _shape_of(record: dict[str, Any], depth: int) -> tuple[Any, ...]:
-    """The keys of *record* and of the objects in it."""
-    if not depth:
-        return ()
-    inner = [(k, _shape_of(v, depth - 1)) for k, v in record.items() if type(v) is dict]
-    return (*record, *inner) if inner else tuple(record)
+@lru_cache(maxsize=1)
+def _number_keys(kernel: _Kernel) -> tuple[Any, dict[Place, int]]:
+    """The keys that any layout looks for, and their numbers."""
+    fields = (layout.parse.fields for layout in LAYOUTS if isinstance(layout.parse, JsonFields))
+    places = [place for some in fields for each in some.values() for place in each]
+    places += [place for layout in LAYOUTS for place in layout.marks]
+    numbers: dict[Place, int] = {(): 0}
+    for place in places:
+        for depth in range(1, len(place) + 1):
+            numbers.setdefault(place[:depth], len(numbers))
+        numbers.setdefault((".".join(place),), len(numbers))
+    texts = [place[-1].encode() if place else b"" for place in numbers]
+    arena = np.frombuffer(b"".join(texts) + bytes(kernel.PADDING), np.uint8).copy()
+    records = np.zeros((len(numbers), kernel.KEY_COLUMNS), np.int64)
+    keys = kernel.Keys(np.zeros(_KEY_SLOTS, np.int64), records, arena)
+    start = 0
+    for (place, number), text in zip(numbers.items(), texts, strict=True):
+        parent = numbers[place[:-1]]
+        records[number] = parent, start, len(text), 0
+        records[parent, kernel.IS_PARENT] = 1
+        start += len(text)
+        if number:
+            kernel.number_key(number, keys)
+    return keys, numbers
 
 
-def _is_method(text: str) -> bool:
-    """Whether the format of access lines takes it for one; what is longer, it takes for a path."""
-    return text.isalpha() and len(text) <= _MAX_METHOD
-
-
-def _spell(
-    client: str | None,
-    user: str | None,
-    time: str | None,
-    request: str | None,
-    status: str | None,
-    referrer: str | None,
-    agent: str | None,
-) -> str | None:
-    """The line that says so; None where anything of it is odd."""
-    user = user or "-"
-    if client is None or time is None or request in (None, *_NOTHING) or status is None:
+def _find_kernel(seen_bytes: int) -> _Kernel | None:
+    """The compiled kernel; None where so many bytes are not worth the time to compile it."""
+    name = f"{__name__}_kernel"
+    if name not in sys.modules and seen_bytes < _WORTH_COMPILING and not _is_compiled():
         return None
-    if len(status) != 3 or not "100" <= status <= "999" or " " in client or " " in user:
-        return None
-    line = f'{client} - {user} [{time}] "{request}" {status} - "{referrer or "-"}" "{agent or "-"}"'
-    is_plain = line.isascii() and line.isprintable() and "\\" not in line
-    return line if is_plain and line.count('"') == 6 and status.isdigit() else None
+    from tasks.collect.formats import rewriting_kernel
+
+    return rewriting_kernel
 
 
-@lru_cache(maxsize=_MAX_TIMES)
-def _spell_second(timestamp: int) -> str:
-    time = datetime.fromtimestamp(timestamp, UTC)
-    return f"{time:%d}/{_MONTHS[time.month - 1]}/{time:%Y:%H:%M:%S} +0000"
-
-
-@lru_cache(maxsize=_MAX_TIMES)
-def _unquote(text: str) -> str:
-    """*text* percent-decoded; a `-` that was encoded is one that no Combined line can say."""
-    decoded = unquote(text, errors="backslashreplace")
-    return '"' if decoded in _NOTHING and decoded != text else decoded
-
-
-def _rewrite_each(lines: Sequence[bytes], rewrite: Callable[[bytes], str | None]) -> Rewritten:
-    texts, numbers, kept, others = [], [], [], []
-    for number, line in enumerate(lines, start=1):
-        text = rewrite(line)
-        if text is None:
-            others.append((number, line))
-        else:
-            texts.append(text)
-            numbers.append(number)
-            kept.append(line)
-    texts.append("")
-    return Rewritten("\n".join(texts).encode("ascii"), numbers, kept, others)
+@lru_cache(maxsize=1)
+def _is_compiled() -> bool:
+    """Whether Numba keeps what it made of the kernel."""
+    kept = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(kept) if kept else Path(__file__).with_name("__pycache__")
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return any(folder.rglob(f"rewriting_kernel.rewrite_*.{version}.nbi"))

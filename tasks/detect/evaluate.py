@@ -116,9 +116,9 @@ class Touched:
         """Return what these tallies touch, by being counted or by being withdrawn."""
         minute = pl.col("minute")
         pieces = [
-            t.counts.group_by("source_ip", (minute // HOUR).alias("hour")).agg(
-                minute.min().alias("first_minute"), minute.max().alias("last_minute")
-            )
+            t.counts.named()
+            .group_by("source_ip", (minute // HOUR).alias("hour"))
+            .agg(minute.min().alias("first_minute"), minute.max().alias("last_minute"))
             for t in tallies
         ]
         return cls.united(pieces)
@@ -352,13 +352,16 @@ def _dissolve(loaded: LoadedTally) -> Loaded:
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
-    counts = tally.counts.drop("extent")
+    counts = tally.counts.named().drop("extent")
     if "address" not in counts.columns:
         counts = counts.with_columns(pl.lit(None, pl.String).alias("address"))
     return Loaded(
         counts.with_columns(_IP_HASH),
-        tally.values.drop("extent").with_columns(_IP_HASH),
-        tally.samples.join(keys, on="extent").drop("extent").with_columns(_IP_HASH),
+        tally.values.named().drop("extent", "address", strict=False).with_columns(_IP_HASH),
+        tally.samples.named()
+        .join(keys, on="extent")
+        .drop("extent", "address", strict=False)
+        .with_columns(_IP_HASH),
     )
 
 

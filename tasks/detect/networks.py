@@ -20,6 +20,7 @@ from typing import Final
 
 import polars as pl
 
+from tasks.detect.addressed import Addressed
 from tasks.detect.evaluate import HOUR, LoadedTally, Span, Touched, needed_minutes
 from tasks.detect.rules import MIN_NETWORK_ADDRESSES, RuleSet
 from tasks.detect.tally import Tally
@@ -46,13 +47,12 @@ class Grouping:
     def select(self, tally: Tally) -> Tally:
         """The part of *tally* that the rules count."""
         counters = [rule.counter for rule in self.rules.rules]
-        is_counted = pl.col("counters").is_in(_with_any(tally.counts, counters))
-        is_shown = pl.col("counters").is_in(_with_any(tally.samples, counters))
-        return replace(
-            tally,
-            counts=tally.counts.filter(is_counted),
-            values=tally.values.filter(pl.col("counter").is_in(counters)),
-            samples=tally.samples.filter(is_shown),
+        is_counted = pl.col("counters").is_in(_with_any(tally.counts.rows, counters))
+        is_shown = pl.col("counters").is_in(_with_any(tally.samples.rows, counters))
+        return Tally(
+            tally.counts.filter(is_counted),
+            tally.values.filter(pl.col("counter").is_in(counters)),
+            tally.samples.filter(is_shown),
         )
 
     def names(self, source_ips: Iterable[str]) -> pl.DataFrame:
@@ -69,33 +69,29 @@ class Grouping:
         """
         The part of a tally that the rules count, by network.
 
-        The addresses are in the additional column `address` of the counts.
+        The members of the tables are the addresses.
 
         Args:
             alone: source_ip and hour of what is not counted.
             is_allowed: Nor is this.
         """
         tally = self.select(loaded.tally)
-        names = self.names(tally.counts["source_ip"].unique())
-        if is_allowed is not None:
-            names = names.join(_not_allowed(tally.counts, is_allowed), on="source_ip")
 
-        def by_group(table: pl.DataFrame) -> pl.DataFrame:
-            keys = [column for column in ("source_ip", "minute") if column in names.columns]
-            return (
-                table.with_columns(_HOUR)
-                .join(alone, on=["source_ip", "hour"], how="anti")
-                .join(names, on=keys)
-                .drop("hour")
-            )
+        def by_group(table: Addressed) -> Addressed:
+            used = table.rows.select("ip").unique()
+            known = used.with_columns(source_ip=table.names.gather(used["ip"]))
+            groups = known.join(self.names(known["source_ip"]), on="source_ip")
+            apart = known.join(alone, on="source_ip").select("ip", "hour")
+            rows = table.rows.with_columns(_HOUR).join(apart, on=["ip", "hour"], how="anti")
+            rows = rows.drop("hour").join(groups.select("ip"), on="ip", how="semi")
+            if is_allowed is not None:
+                places = rows.select("ip", "minute").unique()
+                allowed = _allowed(places, table.names, is_allowed)
+                rows = rows.join(allowed, on=["ip", "minute"], how="anti")
+            names = table.names.clone().scatter(groups["ip"], groups["group"])
+            return Addressed(rows, names, table.names)
 
-        counts = by_group(tally.counts).with_columns(address="source_ip", source_ip="group")
-        values, samples = (
-            by_group(table).with_columns(source_ip="group").drop("group")
-            for table in (tally.values, tally.samples)
-        )
-        united = replace(tally, counts=counts.drop("group"), values=values, samples=samples)
-        return replace(loaded, tally=united)
+        return replace(loaded, tally=Tally(*map(by_group, tally.tables)))
 
 
 class Watch:
@@ -107,7 +103,7 @@ class Watch:
 
     def notice(self, tally: Tally, needed: Iterable[Span]) -> None:
         """What the rules count of *tally* in these minutes is remembered, by hours."""
-        counts = self._grouping.select(tally).counts
+        counts = self._grouping.select(tally).counts.named()
         if counts.is_empty():
             return
         near = [pl.col("minute").is_between(*span, closed="left") for span in needed]
@@ -175,8 +171,7 @@ def _with_any(table: pl.DataFrame, counters: Collection[str]) -> list[str]:
     return [c for c in combinations if any(counter in c.split(" ") for counter in counters)]
 
 
-def _not_allowed(counts: pl.DataFrame, is_allowed: IsAllowed) -> pl.DataFrame:
-    """Columns `source_ip` and `minute`, of what counts."""
-    places = counts.select("source_ip", "minute").unique()
-    kept: Iterator[bool] = (not is_allowed(ip, minute) for ip, minute in places.iter_rows())
-    return places.filter(pl.Series(list(kept), dtype=pl.Boolean))
+def _allowed(places: pl.DataFrame, names: pl.Series, is_allowed: IsAllowed) -> pl.DataFrame:
+    """Those of *places*, with columns `ip` and `minute`, that do not count."""
+    there: Iterator[bool] = (is_allowed(names[ip], minute) for ip, minute in places.iter_rows())
+    return places.filter(pl.Series(list(there), dtype=pl.Boolean))

@@ -8,6 +8,7 @@ from socket import AF_INET6, inet_ntop, inet_pton
 
 import polars as pl
 
+from tasks.detect.addressed import Addressed
 from tasks.detect.autonomous_systems import open_asn_database
 from tasks.detect.networks import Grouping
 from tasks.detect.rules import GroupBy, RuleSet
@@ -23,26 +24,23 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
     """
     The same counts by IPv4 address and by IPv6 network of *ipv6_prefix* bits.
 
-    The addresses themselves are in the additional column `address` of the counts.
+    The members of the tables are the addresses themselves.
     """
-    is_ipv6 = pl.col("source_ip").str.contains(":", literal=True)
-    addresses = tally.counts.filter(is_ipv6)["source_ip"].unique()
-    if addresses.is_empty() or ipv6_prefix == IPV6_BITS:
+    if ipv6_prefix == IPV6_BITS:
         return tally
-    names = pl.DataFrame(
-        {"address": addresses, "network": [_network(ip, ipv6_prefix) for ip in addresses]}
-    )
+    return Tally(*(_by_network(table, ipv6_prefix) for table in tally.tables))
 
-    def rolled(table: pl.DataFrame) -> pl.DataFrame:
-        found = table.filter(is_ipv6).join(names, left_on="source_ip", right_on="address")
-        others = table.filter(~is_ipv6).with_columns(address=pl.lit(None, pl.String))
-        networks = found.with_columns(address="source_ip", source_ip="network")
-        return pl.concat([others, networks.select(others.columns)])
 
-    counts, values, samples = map(rolled, (tally.counts, tally.values, tally.samples))
-    return replace(
-        tally, counts=counts, values=values.drop("address"), samples=samples.drop("address")
-    )
+def _by_network(table: Addressed, prefix: int) -> Addressed:
+    is_ipv6 = table.names.str.contains(":", literal=True)
+    if not is_ipv6.any():
+        return table
+    addresses = table.names.filter(is_ipv6)
+    where = is_ipv6.arg_true()
+    networks = pl.Series([_network(ip, prefix) for ip in addresses], dtype=pl.String)
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(is_ipv6))
+    names, members = table.names.clone().scatter(where, networks), none.scatter(where, addresses)
+    return replace(table, names=names, members=members)
 
 
 @lru_cache(maxsize=100_000)

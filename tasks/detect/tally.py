@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any, Final, Self
 
 import polars as pl
@@ -10,6 +9,7 @@ from polars.exceptions import PolarsError
 
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.reader import BlockCount
+from tasks.detect.addressed import Addressed, decode, encode, numbered
 from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -66,8 +66,10 @@ ORDINARY: Final = ""
 ORDINARY_SHARE: Final = 8
 """One of so many ordinary lines is a candidate; by its hash, so it is the same one everywhere."""
 
-_MAGIC: Final = b"MWT1"
-_SCHEMAS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
+_MAGIC: Final = b"MWT2"
+_FIRST_MAGIC: Final = b"MWT1"
+"""Of parts that hold a text in every row; they are still read."""
+_KINDS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
 _LEFT_OUT: Final = (b"V", b"S")
 """Kinds that say nothing of who did something when."""
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
@@ -85,40 +87,43 @@ class Tally:
     """
     What was counted of a batch: three columnar tables, by extent ordinal.
 
+    They have the columns of COUNTS, VALUES and SAMPLES, but for `ip`, a number of one of the
+    table's names, in the place of `source_ip`. Those of a tally that is built are canonical: its
+    names are in the order of their texts, each once.
+
     Counts add up; values and samples are kept by lowest hash, and the lowest of a union are the
     lowest of the lowest. So however lines are cut into extents and tallies, together they say
     the same. An extent can be taken out again as if it had never been counted.
     """
 
-    counts: pl.DataFrame
-    values: pl.DataFrame
-    samples: pl.DataFrame
+    counts: Addressed
+    values: Addressed
+    samples: Addressed
+
+    @property
+    def tables(self) -> tuple[Addressed, Addressed, Addressed]:
+        """In the order of the fields."""
+        return self.counts, self.values, self.samples
 
     @property
     def first_minute(self) -> int | None:
         """Minutes since the epoch of the earliest event; None when nothing was counted."""
-        return self.counts["minute"].min()  # type: ignore[return-value]  # an integer column
+        return self.counts.rows["minute"].min()  # type: ignore[return-value]  # an integer column
 
     @property
     def last_minute(self) -> int | None:
         """Minutes since the epoch of the latest event."""
-        return self.counts["minute"].max()  # type: ignore[return-value]  # an integer column
+        return self.counts.rows["minute"].max()  # type: ignore[return-value]  # an integer column
 
     def only(self, extents: Collection[int]) -> Self:
         """Return what these extents contributed."""
         mine = pl.col("extent").is_in(list(extents))
-        return replace(
-            self,
-            counts=self.counts.filter(mine),
-            values=self.values.filter(mine),
-            samples=self.samples.filter(mine),
-        )
+        return type(self)(*(table.filter(mine) for table in self.tables))
 
     def within(self, minutes: tuple[int, int]) -> Self:
         """What happened in these minutes, half-open."""
         there = pl.col("minute").is_between(*minutes, closed="left")
-        tables = (self.counts, self.values, self.samples)
-        return type(self)(*(table.filter(there) for table in tables))
+        return type(self)(*(table.filter(there) for table in self.tables))
 
     def to_payloads(self, max_bytes: int = 4 * 1024**2) -> list[bytes]:
         """
@@ -126,12 +131,10 @@ class Tally:
 
         The same content gives the same bytes. An empty tally has no parts.
         """
-        tables = (self.counts, self.values, self.samples)
         return [
             part
-            for kind, table in zip(_SCHEMAS, tables, strict=True)
-            for piece in table.iter_slices(_PIECE_ROWS[kind])
-            for part in _encode(_MAGIC + kind, piece, max_bytes)
+            for kind, table in zip(_KINDS, self.tables, strict=True)
+            for part in encode(_MAGIC + kind, table.canonical(), max_bytes, _PIECE_ROWS[kind])
         ]
 
     @classmethod
@@ -150,15 +153,13 @@ class Tally:
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
         """
-        tables: dict[bytes, list[pl.DataFrame]] = {
-            kind: [schema.to_frame()] for kind, schema in _SCHEMAS.items()
-        }
+        tables: dict[bytes, list[Addressed]] = {kind: [] for kind in _KINDS}
         for part in parts:
             if counts_only and part[len(_MAGIC) : len(_MAGIC) + 1] in _LEFT_OUT:
                 continue
             kind, table = _decode(part)
             tables[kind].append(table)
-        tally = cls(*(pl.concat(pieces) for pieces in tables.values()))
+        tally = cls(*(Addressed.united(tables[k], _NOTHING[k]) for k in _KINDS))
         return tally if keep is None else tally.only(keep)
 
 
@@ -217,7 +218,7 @@ class TallyBuilder:
             near = self._engine.unite(counts.filter(~far))
             far_counts = counts.filter(far)
             counts = near if far_counts.is_empty() else _in_order(pl.concat([near, far_counts]))
-        return Tally(counts, values, samples)
+        return Tally(*map(Addressed.of, (counts, values, samples)))
 
     def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
         """One event, its line and the 1-based number of that, whatever they are."""
@@ -524,41 +525,27 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     return table.sort(*counters, *(n for n in table.columns if n not in {*counters, "line"}))
 
 
-def _encode(header: bytes, table: pl.DataFrame, max_bytes: int) -> Iterator[bytes]:
-    if table.is_empty():
-        return
-    file = BytesIO()
-    file.write(header)
-    # a Categorical would be written with a dictionary in this process's order
-    table.cast({pl.Categorical: pl.String}).write_parquet(
-        file, compression="zstd", statistics=False
-    )
-    size = file.tell()
-    if size <= max_bytes or table.height == 1:
-        yield file.getvalue()
-        return
-    pieces = min(table.height, size // max_bytes + 2)
-    for piece in table.iter_slices(-(-table.height // pieces)):
-        yield from _encode(header, piece, max_bytes)
-
-
-def _decode(part: bytes) -> tuple[bytes, pl.DataFrame]:
+def _decode(part: bytes) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
-    if magic != _MAGIC or kind not in _SCHEMAS:
+    if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
             f"A tally segment in the database starts with {part[:5]!r}, which this version does "
             "not know; use the version of Middlewatch that wrote it, or a newer one."
         )
+    schema, body = _KINDS[kind], part[len(_MAGIC) + 1 :]
     try:
-        table = pl.read_parquet(part[len(_MAGIC) + 1 :])
-        return kind, table.cast(_SCHEMAS[kind]).select(_SCHEMAS[kind].names())
-    except PolarsError as error:
+        if magic == _FIRST_MAGIC:
+            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
+        return kind, decode(body, numbered(schema))
+    except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(
         f"A tally segment in the database is damaged ({reason}); "
         "restore it from a backup, or scan its objects again in a new namespace."
     )
 
+
+_NOTHING: Final = {kind: Addressed.of(schema.to_frame()) for kind, schema in _KINDS.items()}
 
 _PAGE_VIEW: Final = Event(
     timestamp=0,

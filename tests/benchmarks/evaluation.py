@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
@@ -54,14 +53,12 @@ def renamed(tally, number: int, of: int):
     """The same by other clients, in one of so many parts of the day."""
     import polars as pl
 
-    from tasks.detect.tally import Tally
+    from tasks.detect.addressed import Addressed
+    from tasks.detect.rules import load_rules
+    from tasks.detect.tally import Tally, keep_lowest, sample_limits
 
     start = tally.first_minute
     minute = (start + (pl.col("minute") - start + number * 1440) // of).cast(pl.Int32)
-    tables = (tally.counts, tally.values, tally.samples)
-    counts, values, samples = (table.with_columns(minute.alias("minute")) for table in tables)
-    place = ["extent", "source_ip", "minute", "counters"]
-    tally = Tally(counts.group_by(place).agg(pl.col("count").sum()), values, samples)
     first = pl.col("source_ip").str.extract(r"^(\d+)[.]").cast(pl.Int64)
     other = ((first + number) % 223 + 1).cast(pl.String) + "."
     ip = (
@@ -69,9 +66,18 @@ def renamed(tally, number: int, of: int):
         .then(pl.col("source_ip").str.replace("db8:", f"db8:{number:x}:", literal=True))
         .otherwise(pl.col("source_ip").str.replace(r"^\d+[.]", other))
     )
-    tables = (tally.counts, tally.values, tally.samples)
-    counts, values, samples = (table.with_columns(ip.alias("source_ip")) for table in tables)
-    return replace(tally, counts=counts, values=values.unique(), samples=samples)
+    counts, values, samples = (
+        table.named().with_columns(minute=minute, source_ip=ip) for table in tally.tables
+    )
+    place = ["extent", "source_ip", "minute"]
+    counts = counts.group_by(*place, "counters").agg(pl.col("count").sum())
+    samples = keep_lowest(samples, sample_limits(load_rules()), place)
+    alike = pl.selectors.starts_with("counter")
+    tables = (
+        new.select(old.named().columns).sort(alike, *place)
+        for new, old in zip((counts, values.unique(), samples), tally.tables, strict=True)
+    )
+    return Tally(*map(Addressed.of, tables))
 
 
 def run_evaluation(url: str) -> None:
@@ -134,7 +140,7 @@ def main() -> None:
             copy = renamed(tally, number, count)
             store(url, number, copy)
             rows += copy.counts.height
-            clients += copy.counts["source_ip"].n_unique()
+            clients += copy.counts.names.len()
         whole = measure(url)
         store(url, count, renamed(tally, count // 2, count))
         little = measure(url)

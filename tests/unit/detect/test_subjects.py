@@ -1,7 +1,5 @@
 """Subjects: an IPv6 client is its network."""
 
-from dataclasses import replace
-
 from tasks.detect.evaluate import LoadedTally, Touched, evaluate
 from tasks.detect.incidents import chain
 from tasks.detect.subjects import name_networks, roll_up
@@ -56,7 +54,7 @@ def test_the_size_of_a_network_can_be_an_address():
     tally = count([from_addresses("2001:db8::1", "2001:db8::2")])
 
     assert roll_up(tally, 128) is tally
-    assert replace(tally).counts["source_ip"].n_unique() == 2
+    assert tally.counts.named()["source_ip"].n_unique() == 2
 
 
 def test_networks_have_the_names_that_people_use():

@@ -1,5 +1,8 @@
 """Tallies: what is counted, what is kept, and what it looks like in a database."""
 
+from io import SEEK_END, BytesIO
+
+import polars as pl
 import pytest
 
 from tasks.detect import tally as tally_module
@@ -12,7 +15,7 @@ from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, count, login, reques
 def counts_of(tally: Tally) -> dict[str, int]:
     """Events by counter, rule counters by the rule's id."""
     found: dict[str, int] = {}
-    for row in tally.counts.iter_rows(named=True):
+    for row in tally.counts.rows.iter_rows(named=True):
         for counter in row["counters"].split(" "):
             rule = counter.partition(":")[0]
             found[rule] = found.get(rule, 0) + row["count"]
@@ -20,7 +23,7 @@ def counts_of(tally: Tally) -> dict[str, int]:
 
 
 def lines_of(tally: Tally) -> list[str]:
-    return sorted(tally.samples["line"])
+    return sorted(tally.samples.rows["line"])
 
 
 def test_every_event_counts_for_what_it_answers_and_for_its_rules():
@@ -53,8 +56,8 @@ def test_an_event_that_counts_for_nothing_is_still_an_event():
     """The sum over all rows is all that an IP did."""
     tally = count([[login(NEW_YEAR, outcome="")]])
 
-    assert tally.counts["count"].sum() == 1
-    assert tally.counts["counters"].to_list() == [""]
+    assert tally.counts.rows["count"].sum() == 1
+    assert tally.counts.rows["counters"].to_list() == [""]
 
 
 def test_minutes_are_those_of_the_event():
@@ -73,7 +76,7 @@ def test_absurd_times_are_counted(minute, counted):
     """No time that a log can name loses an event; past the year 6053 they are one minute."""
     tally = count([[request(minute)]])
 
-    assert tally.counts["minute"].to_list() == [counted]
+    assert tally.counts.rows["minute"].to_list() == [counted]
 
 
 def test_nothing_is_counted_of_nothing():
@@ -81,7 +84,7 @@ def test_nothing_is_counted_of_nothing():
     tally = count([[]])
 
     assert (tally.first_minute, tally.last_minute, tally.to_payloads()) == (None, None, [])
-    assert Tally.from_payloads([]).counts.schema == tally.counts.schema
+    assert Tally.from_payloads([]).counts.rows.schema == tally.counts.rows.schema
 
 
 def test_a_dropped_extent_was_never_counted():
@@ -153,9 +156,11 @@ def test_memory_limits_do_not_show(monkeypatch, limit):
         (b"MWT9C....", "does not know"),
         (b"", "does not know"),
         (b"MWT1Cnot parquet", "is damaged"),
+        (b"MWT2C\x10\x00\x00\x00not parquet", "is damaged"),
+        (b"MWT2C\x00\x00\x00\x00", "is damaged"),
         (b"\x80\x04.", "does not know"),
     ],
-    ids=["newer", "empty", "damaged", "a pickle"],
+    ids=["newer", "empty", "damaged", "damaged new one", "cut short", "a pickle"],
 )
 def test_a_part_that_cannot_be_read_is_said_to_be_so(part, reason):
     """Damage is one sentence, never a half tally."""
@@ -163,12 +168,25 @@ def test_a_part_that_cannot_be_read_is_said_to_be_so(part, reason):
         Tally.from_payloads([part])
 
 
+def test_parts_of_before_are_still_read():
+    """A database holds parts in which every row has the text of its source IP."""
+    tally = count([[request(NEW_YEAR, "/a?id=1+union+select+2"), login(NEW_YEAR, source_ip="::1")]])
+    parts = []
+    for kind, table in zip((b"C", b"V", b"S"), tally.tables, strict=True):
+        file = BytesIO(b"MWT1" + kind)
+        file.seek(0, SEEK_END)
+        table.named().cast({pl.Categorical: pl.String}).write_parquet(file)
+        parts.append(file.getvalue())
+
+    assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
+
+
 def test_no_more_values_are_kept_than_can_be_asked_for():
     """A scanner that tries everything costs 128 values per rule and minute."""
     tally = count([[request(NEW_YEAR, f"/{n}", status=404) for n in range(2000)]])
 
-    assert tally.values["counter"].value_counts()["count"].to_list() == [128, 128]
-    assert tally.counts["count"].sum() == 2000
+    assert tally.values.rows["counter"].value_counts()["count"].to_list() == [128, 128]
+    assert tally.counts.rows["count"].sum() == 2000
 
 
 def test_identical_lines_are_one_sample():
@@ -176,7 +194,7 @@ def test_identical_lines_are_one_sample():
     line = request(NEW_YEAR, "/a?id=1+union+select+2")
     numbered = [Line(line.event, line.text, n) for n in (7, 3, 9)]
 
-    assert count([numbered]).samples["line_number"].to_list() == [3]
+    assert count([numbered]).samples.rows["line_number"].to_list() == [3]
 
 
 def test_few_lines_are_kept():
@@ -202,7 +220,7 @@ def test_the_lowest_of_a_union_are_the_lowest_of_the_lowest():
     attacks = [request(NEW_YEAR, f"/{n}?id=1+union+select+2") for n in range(30)]
     pages = [request(NEW_YEAR, f"/{n}", status=s) for n in range(90) for s in (200, 302, 500)]
     lines = attacks + pages
-    spread = count([lines[n::4] for n in range(4)]).samples.unique("line_hash")
+    spread = count([lines[n::4] for n in range(4)]).samples.named().unique("line_hash")
     united = keep_lowest(spread, sample_limits(RULES), ["source_ip", "minute"])
 
     assert sorted(united["line"]) == lines_of(count([lines]))
@@ -224,7 +242,7 @@ def test_who_only_comes_often_leaves_evidence_whatever_the_threshold_of_a_run(th
     clients = [f"198.51.100.{n}" for n in range(50)]
     visits = [request(NEW_YEAR, f"/{n}", source_ip=ip) for n in range(threshold) for ip in clients]
 
-    assert set(count([visits], rules).samples["source_ip"]) == set(clients)
+    assert set(count([visits], rules).samples.named()["source_ip"]) == set(clients)
 
 
 def test_short_lines_are_kept_as_they_are():

@@ -206,9 +206,9 @@ def test_engine_equals_the_exact_path(monkeypatch, rules, data, chunk):
     expected, expected_payloads, expected_tally = counted(data, rules, is_compiled=False)
 
     assert result == expected
-    assert tally.counts.equals(expected_tally.counts)
-    assert tally.values.equals(expected_tally.values)
-    assert tally.samples.equals(expected_tally.samples)
+    assert tally.counts.named().equals(expected_tally.counts.named())
+    assert tally.values.named().equals(expected_tally.values.named())
+    assert tally.samples.named().equals(expected_tally.samples.named())
     assert payloads == expected_payloads
 
 

@@ -20,6 +20,7 @@ from tasks.triage.clearance import why_not_cleared
 from tasks.triage.confidential import NOTHING, Confidential
 from tasks.triage.prose import Reader, sources_of
 from tasks.triage.rules_analyst import judge_by_rules
+from tasks.triage.speech import speaks
 
 _TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
 _MAX_TECHNIQUES = 20
@@ -77,7 +78,8 @@ def check_answer(
     Severity and techniques of the findings are kept: the model can only add to them. Citations
     that no shown line supports are dropped. An accusation that has none left was made up; one that
     never had any is of low confidence. Texts that people may not read (*prose*) are replaced by
-    those of the rules analyst, and so are all where a line tries to speak through the model.
+    those of the rules analyst, and so are all where a line has words in it (*speech*): they may be
+    what the model repeats.
 
     Args:
         answer: In the right form, and otherwise whatever it may be.
@@ -134,9 +136,12 @@ def _read_texts(
     answer: Answer, incident: Incident, shown: Sequence[ShownLine], reader: Reader
 ) -> _Texts:
     own = judge_by_rules(incident).verdict
+    is_talking = incident.is_injection_suspected or any(
+        speaks(line.text, has_payload=incident.has_signature_evidence) for line in shown
+    )
     if answer.verdict.is_benign and (reason := why_not_cleared(incident, shown)):
-        return _doubt(answer, incident, reader, own, reason)
-    if incident.is_injection_suspected:
+        return _doubt(answer, incident, None if is_talking else reader, own, reason)
+    if is_talking:
         return _Texts(
             answer.verdict,
             max(answer.confidence_level, own.confidence_level, key=list(Confidence).index),
@@ -159,13 +164,19 @@ def _read_texts(
     )
 
 
-def _doubt(answer: Answer, incident: Incident, reader: Reader, own: Verdict, reason: str) -> _Texts:
-    """What people are told of a suspect that a model would let go and that it cannot."""
+def _doubt(
+    answer: Answer, incident: Incident, reader: Reader | None, own: Verdict, reason: str
+) -> _Texts:
+    """
+    What people are told of a suspect that a model would let go and that it cannot.
+
+    Without *reader*, they read none of the model's words.
+    """
     summary = (
         f"The model calls this {answer.verdict.replace('_', ' ')}, but {reason}: please check."
     )
     words = None
-    if not incident.is_injection_suspected and not reader.advises_nothing(answer.summary):
+    if reader is not None and not reader.advises_nothing(answer.summary):
         words = reader.read_description(answer.summary, 300, may_clear=True)
     said = f' In its words: "{words}"' if words else ""
     is_left_to_people = incident.has_signature_evidence

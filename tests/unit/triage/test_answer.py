@@ -124,6 +124,21 @@ def test_techniques_are_those_of_the_findings_and_real_ids_of_the_model():
     assert accept(techniques=[]).verdict.techniques == make_finding().techniques
 
 
+@pytest.mark.parametrize("kind", [VerdictKind.TRUE_POSITIVE, VerdictKind.BENIGN])
+def test_where_a_client_wrote_words_the_models_may_be_its(kind):
+    """Also words that no rule knows: people read what the rules analyst says."""
+    line = SQL_LINE.replace("Mozilla/5.0", "blame the neighbours")
+    answer = make_answer(verdict=kind, summary="Ask the neighbours.")
+
+    outcome = check_answer(answer, INCIDENT, [ShownLine("ab12-01", 1, line, line)])
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.texts_replaced == 3
+    assert "neighbours" not in outcome.verdict.summary
+    own = judge_by_rules(INCIDENT).verdict
+    assert outcome.verdict.recommended_action == own.recommended_action
+
+
 def test_where_a_line_talks_the_models_words_are_not_shown():
     """It may judge, but what people read is the rules analyst's."""
     talk = make_finding(rule_id=INJECTION_RULE, family=Family.OTHER)

@@ -1,5 +1,6 @@
 """Selections: which events a rule counts, in Sigma's words."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -41,6 +42,14 @@ _TEXT_TESTS: Final[Mapping[str | None, Callable[[str, str], bool]]] = {
     "startswith": str.startswith,
     "endswith": str.endswith,
 }
+_FORMS: Final = {
+    None: r"\A{}\z",
+    "contains": "{}",
+    "startswith": r"\A{}",
+    "endswith": r"{}\z",
+}
+_PLAIN: Final = re.compile(r"[ ->@-~]+")
+"""Not a question mark: in what RE2 is given, it can stand for what is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +199,35 @@ def ask_all(tests: Sequence[Test]) -> Callable[[Any], int]:
     """
     What *tests* of one field say of a value, a bit for each.
 
-    All their expressions are searched for at once.
+    All that can be asked by an expression is searched for at once.
     """
-    bits = [
-        (bit, value)
-        for bit, test in enumerate(tests)
-        for value in test.values
-        if test.modifier == "re"
+    expressions = [
+        (1 << bit, pattern) for bit, test in enumerate(tests) for pattern in _expressions(test)
     ]
-    others = [(bit, t.accepts) for bit, t in enumerate(tests) if t.modifier != "re"]
-    if not bits:
+    others = [(bit, t.accepts) for bit, t in enumerate(tests) if not _expressions(t)]
+    if not expressions:
         return lambda value: sum(accepts(value) << bit for bit, accepts in others)
-    match = compile_filter([value for _, value in bits]).Match
+    match = compile_filter([pattern for _, pattern in expressions]).Match
+    bits = [bit for bit, _ in expressions]
 
     def ask(text: str | None) -> int:
-        answers = sum(accepts(text) << bit for bit, accepts in others)
-        for index in (match(_clean(text)) or ()) if text is not None else ():
-            answers |= 1 << bits[index][0]
+        answers = sum([accepts(text) << bit for bit, accepts in others])
+        if text is not None:
+            for index in match(_clean(text)) or ():
+                answers |= bits[index]
         return answers
 
     return ask
+
+
+def _expressions(test: Test) -> Sequence[str]:
+    """Expressions of which one is found in a text where *test* holds; none if there are not."""
+    if test.modifier == "re":
+        return test.values
+    form = _FORMS.get(test.modifier)
+    if form is None or not all(isinstance(v, str) and _PLAIN.fullmatch(v) for v in test.values):
+        return ()
+    return [form.format(re.escape(value.lower())) for value in test.values]
 
 
 def _build_test(key: str, value: Any) -> Test:  # noqa: ANN401 -- YAML

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tasks.detect.decode import FIELD_LIMIT, decode, view
 from tasks.detect.rules import load_rules
-from tasks.detect.selections import ask_all
+from tasks.detect.selections import ask_all, build_selection
 from tasks.detect.signatures import URL_FIELDS, compile_pattern
 from tasks.model.events import Event, EventCategory
 
@@ -151,3 +151,19 @@ def test_asking_at_once_changes_nothing(path):
     assert [answers >> n & 1 for n in range(len(PATH_TESTS))] == [
         t.accepts(path) for t in PATH_TESTS
     ]
+
+
+@given(st.text(st.sampled_from("aA?é.\n\udc80/-K\u212a"), max_size=6))
+def test_every_way_of_asking_at_once_changes_nothing(path):
+    """Values that are searched for by an expression are found as they are by themselves."""
+    values = ["a", "A.a", "?", "é", "a\nA", "a/-", "k", ".", ""]
+    asked = [
+        {f"url_path{modifier}": value}
+        for modifier in ("", "|contains", "|startswith", "|endswith")
+        for value in [*values, ["a", "?"], ["/", "k"]]
+    ]
+    tests = [build_selection(one, ()).clauses[0].tests[0] for one in asked]
+    answers = ask_all(tests)(path)
+
+    assert [answers >> n & 1 for n in range(len(tests))] == [t.accepts(path) for t in tests]
+    assert ask_all(tests)(None) == 0

@@ -20,13 +20,11 @@ import re
 import secrets
 import sys
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from ipaddress import IPv6Address
-from itertools import repeat
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,9 +39,25 @@ from tasks.collect.formats.fields import read_text
 from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.judged import Judged, hash_value, lowest
-from tasks.detect.packed import COUNTER_BITS, IP_BITS, PackedCounts, Words, pack
-from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
+from tasks.detect.addressed import Addressed
+from tasks.detect.judged import Counters, Judged, hash_value
+from tasks.detect.packed import (
+    COUNTER_BITS,
+    END_OF_TEXT,
+    IP_BITS,
+    Names,
+    PackedCounts,
+    PackedSamples,
+    PackedValues,
+    Sampled,
+    Sizes,
+    Slots,
+    Words,
+    join_texts,
+    pack,
+    read_texts,
+)
+from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.selections import Clause, Test, ask_all
 from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory
@@ -56,6 +70,10 @@ Rows = npt.NDArray[np.int32]
 Lines = npt.NDArray[np.int32]
 Line = npt.NDArray[np.int32]
 Text = npt.NDArray[np.uint8]
+Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+"""Counts, values and samples with the texts of source IPs."""
+Numbered = tuple[Addressed, Addressed, Addressed]
+"""The same as a tally has them."""
 Ends = npt.NDArray[np.int64]
 
 _OF_STATUS_LINE: Final = frozenset(("category", "http_request_method", "http_response_status_code"))
@@ -85,6 +103,9 @@ _MEAN_BYTES: Final = 96
 _COUNT_SLOTS: Final = 1 << 17
 _OUTCOME_SLOTS: Final = 1 << 16
 _MAX_OUTCOMES: Final = 1 << 15
+_FULL_SLOTS: Final = 1 << 14
+_FULL_HASHES: Final = 4
+"""As many samples as a counter has; where one has more, no line is passed over early."""
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
 _MAX_COUNTERS: Final = 1 << COUNTER_BITS
@@ -92,7 +113,6 @@ _MAX_IPS: Final = 1 << (IP_BITS - 1)
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
-_KEPT_ROWS: Final = 25_000
 _PATTERN_BYTES: Final = 16 * 1024**2
 _AUTOMATA: Final = 2
 """Per field: one for all patterns has so many states that more patterns would make it slow."""
@@ -110,6 +130,8 @@ _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
 _ANYWHERE: Final = re2._Anchor.UNANCHORED  # noqa: SLF001 -- the module has no other name for it
+_MAPPED: Final = 0xFFFF << 32
+"""How the kernel has IPv4 addresses: as they are mapped into IPv6."""
 
 _CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
 """Access lines state their year and zone, so any clock reads them alike."""
@@ -174,23 +196,18 @@ class Engine:
             self._slowed_by = f"the compiled part cannot be loaded ({type(error).__name__})"
         return self._columns
 
-    def flush(self) -> None:
-        """All samples and values are with the builder."""
-        if self._columns is not None:
-            self._columns.flush()
-
     def drop(self, extent: int) -> None:
         """No line of this extent is counted."""
         if self._columns is not None:
             self._columns.drop(extent)
 
-    def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
+    def unite(self, tables: Tables) -> Numbered | None:
         """
-        All counts, with those in *counts*, each IP, minute and combination once and in order.
+        All that was counted, with what is in *tables*, reduced and in order; None: it is nothing.
 
-        Minutes in *counts* can be packed.
+        Minutes in *tables* can be packed.
         """
-        return counts if self._columns is None else self._columns.unite(counts)
+        return None if self._columns is None else self._columns.unite(tables)
 
 
 class _Source:
@@ -212,6 +229,18 @@ class _Source:
         """The *row*-th access line, which is text[start:stop], as it was written."""
         return self._rewritten.line(row - 1) if self._rewritten else self.text[start:stop]
 
+    def numbers(self, rows: Rows) -> Ends:
+        """The numbers of these access lines in their object."""
+        numbers = self._rewritten.places[rows - 1, 2] if self._rewritten else rows
+        return self._before + numbers.astype(np.int64)
+
+    def places(self, rows: Rows, starts: Rows, stops: Rows) -> tuple[Text, Rows, Rows]:
+        """Where these access lines, which are in the text there, are as they were written."""
+        if self._rewritten is None:
+            return np.frombuffer(self.text, np.uint8), starts, stops
+        places = self._rewritten.places[rows - 1]
+        return self._rewritten.data, places[:, 0], places[:, 1]
+
     def hashes(self, rows: Rows, kernel: Any) -> Words | None:  # noqa: ANN401 -- a module
         """The hashes of these access lines as they were written, where the text is another."""
         if self._rewritten is None:
@@ -230,19 +259,36 @@ class _Source:
 class _Outcomes:
     """What lines can count for, numbered."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Mapping[str, str | None]) -> None:
+        """Values of counters are what *fields* says."""
         self.judged: list[Judged] = []
-        self.counters: list[str] = []
+        self.counters: dict[str, int] = {}
+        """Numbers of combinations, by text."""
         self.counters_of = np.zeros(_MAX_OUTCOMES, np.uint32)
         self.share_masks = np.zeros(_MAX_OUTCOMES, np.uint64)
         self.limits = np.zeros(_MAX_OUTCOMES, np.int64)
         self.has_values = np.zeros(_MAX_OUTCOMES, np.bool_)
+        self.value_counters: dict[str, int] = {}
+        """Numbers of counters of values."""
+        self.value_ends = np.zeros(_MAX_OUTCOMES, np.int32)
+        """Where the values of each outcome end in the next two."""
+        self.values = np.empty(0, np.uint64)
+        self.of_paths = np.empty(0, np.bool_)
+        self._fields = fields
         self._numbers: dict[Judged, int] = {}
-        self._counter_numbers: dict[str, int] = {}
+        self._slots_of: list[list[int]] = []
+        self._slots: dict[tuple[str, int], int] = {}
 
     @property
     def is_full(self) -> bool:
         return 2 * len(self.judged) > _MAX_OUTCOMES
+
+    @property
+    def slots(self) -> Slots:
+        """In which slots lines compete, by combination of counters."""
+        ends = np.cumsum([len(slots) for slots in self._slots_of], dtype=np.int32)
+        numbers = np.array([slot for slots in self._slots_of for slot in slots], np.int32)
+        return Slots(ends, numbers, np.array([limit for _, limit in self._slots], np.int32))
 
     def number(self, judged: Judged) -> int:
         """The number of lines that count like that, whatever their values are."""
@@ -253,27 +299,41 @@ class _Outcomes:
         number = self._numbers[judged] = len(self.judged)
         self.judged.append(judged)
         counters = judged.counters
-        self.counters_of[number] = self._number_counters(counters.text)
+        self.counters_of[number] = self.number_counters(counters)
         self.share_masks[number] = counters.share - 1
         self.limits[number] = max(limit for _, limit in counters.slots)
-        self.has_values[number] = bool(judged.values)
+        names = [counter for counter, _ in judged.values]
+        self.has_values[number] = bool(names)
+        self.values = np.append(self.values, np.array(self.number_values(names), np.uint64))
+        self.of_paths = np.append(self.of_paths, [self._fields[n] == "url_path" for n in names])
+        self.of_paths = self.of_paths.astype(np.bool_)
+        self.value_ends[number] = len(self.values)
         return number
 
-    def _number_counters(self, text: str) -> int:
-        if text not in self._counter_numbers:
-            if len(self.counters) >= _MAX_COUNTERS:
-                raise PermanentError(
-                    f"More than {_MAX_COUNTERS} combinations of rules select lines of one batch; "
-                    "give the rules file fewer rules."
-                )
-            self._counter_numbers[text] = len(self.counters)
-            self.counters.append(text)
-        return self._counter_numbers[text]
+    def number_counters(self, counters: Counters) -> int:
+        """The number of a combination."""
+        found = self.counters.get(counters.text)
+        if found is not None:
+            return found
+        if len(self.counters) >= _MAX_COUNTERS:
+            raise PermanentError(
+                f"More than {_MAX_COUNTERS} combinations of rules select lines of one batch; "
+                "give the rules file fewer rules."
+            )
+        slots = self._slots
+        self._slots_of.append([slots.setdefault(slot, len(slots)) for slot in counters.slots])
+        return self.counters.setdefault(counters.text, len(self.counters))
+
+    def number_values(self, names: Iterable[str]) -> list[int]:
+        """The numbers of these counters of values."""
+        numbers = self.value_counters
+        return [numbers.setdefault(name, len(numbers)) for name in names]
 
     def forget(self) -> None:
         """Outcomes are numbered anew, counters stay."""
         self.judged.clear()
         self._numbers.clear()
+        self.values, self.of_paths = self.values[:0], self.of_paths[:0]
 
 
 @cache
@@ -290,11 +350,12 @@ class _Columns:
     """The state of an engine that has work: tables that the kernel fills, and what they mean."""
 
     def __init__(self, rules: RuleSet, builder: "TallyBuilder", kernel: Any) -> None:  # noqa: ANN401
-        self._k = kernel
+        from tasks.detect import kept
+
+        self._k, self._kept = kernel, kept
         self._builder = builder
         self._classifier = _Classifier(rules, kernel)
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
-        self._fields = {r.counter: r.field for r in rules.rules}
         self._users = _users_taken(rules, kernel)
         self._seed = np.uint64(secrets.randbits(64))
 
@@ -302,16 +363,14 @@ class _Columns:
         self._state = np.zeros(kernel.STATE_SIZE, np.int64)
         self._ip_slots = np.full(1 << 16, -1, np.int32)
         self._ip_keys = np.zeros((1 << 15, 2), np.uint64)
-        self._ip_names: list[str] = []
         self._requests = _make_texts(kernel, _REQUEST_SLOTS)
         self._paths = _make_texts(kernel, _PATH_SLOTS)
         self._others = _make_texts(kernel, _OTHER_SLOTS)
         self._methods = np.zeros(_MAX_METHODS, np.uint64)
         self._method_count = np.zeros(1, np.int64)
-        self._value_hashes: dict[tuple[str, int], int] = {}
 
         self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
-        self._outcomes = _Outcomes()
+        self._outcomes = _Outcomes({r.counter: r.field for r in rules.rules})
         self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
         self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
         self._known_keys = 0
@@ -320,9 +379,15 @@ class _Columns:
         self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
         self._used = np.zeros(1, np.int64)
         self._packed = PackedCounts()
-        self._samples: tuple[list[Any], ...] = tuple([] for _ in range(7))
-        """The columns of SAMPLES: as many rows would keep the garbage collector busy."""
-        self._values: dict[tuple[int, int, int, str], set[int]] = defaultdict(set)
+        self._values = PackedValues()
+        self._path_hashes = np.zeros(len(self._paths.records), np.uint64)
+        self._target_hashes = np.zeros(len(self._requests.records), np.uint64)
+        self._odd_hashes = np.zeros(len(self._requests.records), np.uint64)
+        """Of paths of requests without a plain one."""
+        self._samples = PackedSamples(kept, lambda: self._outcomes.slots)
+        self._full_keys = np.zeros(_FULL_SLOTS, np.uint64)
+        self._full_counts = np.zeros(_FULL_SLOTS, np.int32)
+        self._full_hashes = np.zeros((_FULL_SLOTS, _FULL_HASHES), np.uint64)
         self._buffer = np.empty(0, np.uint8)
 
     def count_block(self, extent: int, source: _Source, since: int, until: int) -> BlockCount:
@@ -330,6 +395,7 @@ class _Columns:
         if extent != self._extent:
             self._drain()
             self._extent = extent
+            self._full_counts.fill(0)
         block = source.text
         data = self._load(block)
         room = len(block) // _MIN_LINE_BYTES + 64
@@ -378,30 +444,38 @@ class _Columns:
             _empty(self._others)
         if must_forget or _is_nearly_full(self._paths, k):
             _empty(self._paths)
-            _empty(self._requests)
-            self._value_hashes.clear()
+            self._path_hashes.fill(0)
+            self._empty_requests()
         if _is_nearly_full(self._requests, k):
-            _empty(self._requests)
-            self._value_hashes = {k: v for k, v in self._value_hashes.items() if k[0] == "url_path"}
+            self._empty_requests()
         if must_forget:
             self._classifier.forget()
             self._outcomes.forget()
             self._known.fill(_UNKNOWN)
             self._key_outcomes.fill(-1)
             self._known_keys = 0
-        ips = int(state[k.S_IPS])
-        if ips > _MAX_IPS:
-            self.flush()
-            self._drain()
-            self._builder.add_counts(self._packed.pop_table(self._names(), self._outcomes.counters))
+        if state[k.S_IPS] > _MAX_IPS:
+            self._builder.add_tables(self._pop_tables())
             self._ip_slots.fill(-1)
-            self._ip_names.clear()
+            self._full_counts.fill(0)
             state[k.S_IPS] = 0
-        elif 4 * ips > self._ip_slots.size:
-            self._ip_slots = np.full(4 * self._ip_slots.size, -1, np.int32)
-            more = np.zeros((self._ip_slots.size // 2 - len(self._ip_keys), 2), np.uint64)
-            self._ip_keys = np.concatenate([self._ip_keys, more])
-            k.regrow_ips(self._ip_slots, self._ip_keys, state)
+        self._make_room_for_ips(int(state[k.S_IPS]))
+
+    def _empty_requests(self) -> None:
+        _empty(self._requests)
+        self._target_hashes.fill(0)
+        self._odd_hashes.fill(0)
+
+    def _make_room_for_ips(self, more: int) -> None:
+        """A fourth of the slots, at most, will be taken with so many *more*."""
+        ips, slots = int(self._state[self._k.S_IPS]), self._ip_slots.size
+        while 2 * (ips + more) > slots:
+            slots *= 4
+        if slots > self._ip_slots.size:
+            self._ip_slots = np.full(slots, -1, np.int32)
+            rows = np.zeros((slots // 2 - len(self._ip_keys), 2), np.uint64)
+            self._ip_keys = np.concatenate([self._ip_keys, rows])
+            self._k.regrow_ips(self._ip_slots, self._ip_keys, self._state)
 
     # texts
 
@@ -511,11 +585,15 @@ class _Columns:
             if row < rows:
                 self._drain()
         samples, valued = np.empty(rows, np.int32), np.empty(rows, np.int32)
-        found, others = k.choose_lines(
-            rows, outcomes, hashes, kinds.share_masks, kinds.has_values, samples, valued
-        )
-        self._keep_values(lines, outcomes, valued[:others])
-        self._keep_samples(source, lines, hashes, outcomes, samples[:found])
+        found, others = self._kept.choose_lines(
+            rows, lines, outcomes, hashes,
+            kinds.counters_of, kinds.share_masks, kinds.limits, kinds.has_values,
+            self._full_keys, self._full_counts, self._full_hashes, samples, valued,
+        )  # fmt: skip
+        if others:
+            self._keep_values(lines, outcomes, valued[:others])
+        if found:
+            self._keep_samples(source, lines, hashes, outcomes, samples[:found])
 
     def _settle(self, source: _Source, lines: Lines, outcomes: Rows) -> None:
         """Find the outcome of every line, and learn those that are new."""
@@ -589,93 +667,69 @@ class _Columns:
     # results
 
     def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
-        k, extent = self._k, self._extent
-        places = lines[rows][:, [k.IP, k.MINUTE, k.REQUEST]].tolist()
-        for (ip, minute, request), outcome in zip(places, outcomes[rows].tolist(), strict=True):
-            for counter, _ in self._outcomes.judged[outcome].values:
-                value = self._hash_value(self._fields[counter] or "", request)
-                values = self._values[extent, ip, minute, counter]
-                values.add(value)
-                if len(values) >= 4 * MAX_DISTINCT_VALUES:
-                    self._values[extent, ip, minute, counter] = lowest(values)
-        if len(self._values) > _KEPT_ROWS:
-            self.flush()
+        kinds = self._outcomes
+        ends = kinds.value_ends[outcomes[rows]]
+        starts = np.append(0, kinds.value_ends)[outcomes[rows]]
+        room = int((ends - starts).sum())
+        keys, hashes = np.empty(room, np.uint64), np.empty(room, np.uint64)
+        unknown = np.empty((room, 3), np.int32)
+        _, left = self._kept.list_values(
+            lines, rows, outcomes, kinds.value_ends, kinds.values, kinds.of_paths,
+            self._requests.records, self._paths.records, self._paths.arena,
+            self._path_hashes, self._target_hashes, self._odd_hashes, keys, hashes, unknown,
+        )  # fmt: skip
+        for place, request, of_path in unknown[:left].tolist():
+            hashes[place] = self._hash_value(request, of_path=bool(of_path))
+        self._values.add(self._extent, keys, hashes)
 
-    def _hash_value(self, field: str, request: int) -> int:
-        """The hash of the path or the target of a request, remembered."""
-        k = self._k
-        path = int(self._requests.records[request, k.PATH])
-        is_path = field == "url_path" and path >= 0
-        key = (field, path) if is_path else ("", request if field == "url_original" else ~request)
-        found = self._value_hashes.get(key)
-        if found is None:
-            if is_path:
-                text: str | None = self._path_of(path)
-            else:
-                _, text = split_request(_bytes_of(self._requests, request, k))
-                text = split_target(text)[0] if field == "url_path" else text
-            found = self._value_hashes[key] = hash_value(text or "")
-        return found
+    def _hash_value(self, request: int, *, of_path: bool) -> int:
+        """The hash of the target or the path of a request, remembered."""
+        remembered = self._odd_hashes if of_path else self._target_hashes
+        if not remembered[request]:
+            _, text = split_request(_bytes_of(self._requests, request, self._k))
+            text = split_target(text)[0] if of_path else text
+            remembered[request] = hash_value(text or "")
+        return int(remembered[request])
 
     def _keep_samples(
         self, source: _Source, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
     ) -> None:
-        if not len(rows):
-            return
-        if 8 * len(rows) > len(lines):
-            rows = self._lowest(lines, hashes, outcomes, rows)
-        k, names, kinds = self._k, self._names(), self._outcomes
-        starts, ends, ips, minutes, numbers = (
-            lines[rows].T[[k.START, k.END, k.IP, k.MINUTE, k.NUMBER]].tolist()
-        )
-        columns: tuple[Iterable[Any], ...] = (
-            repeat(self._extent, len(rows)),
-            (names[ip] for ip in ips),
-            minutes,
-            hashes[rows].tolist(),
-            map(source.number, numbers),
-            self._texts_of(source, numbers, starts, ends),
-            (kinds.counters[c] for c in kinds.counters_of[outcomes[rows]].tolist()),
-        )
-        for kept, more in zip(self._samples, columns, strict=True):
-            kept.extend(more)
-        if len(self._samples[0]) > _KEPT_ROWS:
-            self.flush()
-
-    def _texts_of(
-        self, source: _Source, numbers: list[int], starts: list[int], ends: list[int]
-    ) -> list[str]:
-        """How these lines are kept; there is one at least."""
-        places = list(zip(numbers, starts, ends, strict=True))
-        lines = [source.line(number, start, stop) for number, start, stop in places]
-        together = b"\n".join(lines)
-        if together.isascii() and max(map(len, lines)) <= _SHORT:
-            return together.decode("ascii").split("\n")
-        return [
-            self._text_of(line, source.text[start:stop])
-            for line, (_, start, stop) in zip(lines, places, strict=True)
-        ]
-
-    def _text_of(self, line: bytes, access_line: bytes) -> str:
-        if len(line) <= _SHORT and line.isascii():
-            return line.decode("ascii")
-        event = _parse(access_line)
-        return self._builder.sample_text(event, line, self._builder.judge(event))
-
-    def _lowest(self, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows) -> Rows:
-        """Those *rows* that can be kept at all: the lowest hashes per IP, minute and counters."""
         k = self._k
-        place = pack(
-            lines[rows, k.IP], lines[rows, k.MINUTE], self._outcomes.counters_of[outcomes[rows]]
+        order, sizes, texts = self._texts_of(source, lines[rows])
+        rows = rows[order]
+        counters = self._outcomes.counters_of[outcomes[rows]]
+        extents = np.full(len(rows), self._extent, np.uint32)
+        keys = pack(lines[rows, k.IP], lines[rows, k.MINUTE], counters)
+        numbers = source.numbers(lines[rows, k.NUMBER])
+        self._samples.add(Sampled(extents, keys, hashes[rows], numbers, sizes, texts))
+
+    def _texts_of(self, source: _Source, lines: Lines) -> tuple[Ends, Sizes, Text]:
+        """How these lines are kept: an order of them, and in that their sizes and texts."""
+        k = self._k
+        data, starts, stops = source.places(*lines.T[[k.NUMBER, k.START, k.END]])
+        sizes = np.empty(len(lines), np.int32)
+        texts = np.empty(int((stops - starts).sum()) + END_OF_TEXT * len(lines), np.uint8)
+        texts = texts[: self._kept.copy_texts(data, starts, stops, _SHORT, texts, sizes)]
+        others = (sizes < 0).nonzero()[0]
+        if not len(others):
+            return np.arange(len(lines)), sizes, texts
+        spelled = [
+            self._text_of(source.line(number, start, stop), source.text[start:stop])
+            for start, stop, number in lines[others][:, [k.START, k.END, k.NUMBER]].tolist()
+        ]
+        sizes_of_others, texts_of_others = join_texts(spelled)
+        copied = (sizes >= 0).nonzero()[0]
+        return (
+            np.append(copied, others),
+            np.append(sizes[copied], sizes_of_others),
+            np.append(texts, texts_of_others),
         )
-        order = np.lexsort((lines[rows, k.NUMBER], hashes[rows], place))
-        rows, place = rows[order], place[order]
-        is_same = (place[1:] == place[:-1]) & (hashes[rows][1:] == hashes[rows][:-1])
-        is_first = np.concatenate(([True], ~is_same))
-        rows, place = rows[is_first], place[is_first]
-        starts = np.concatenate(([True], place[1:] != place[:-1])).nonzero()[0]
-        rank = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
-        return rows[rank < self._outcomes.limits[outcomes[rows]]]
+
+    def _text_of(self, line: bytes, access_line: bytes) -> bytes:
+        if len(line) <= _SHORT and line.isascii():
+            return line
+        event = _parse(access_line)
+        return self._builder.sample_text(event, line, self._builder.judge(event)).encode()
 
     def _drain(self) -> None:
         used = self._counts.nonzero()[0]
@@ -687,38 +741,79 @@ class _Columns:
     def drop(self, extent: int) -> None:
         self._drain()
         self._packed.drop(extent)
-        self.flush()
+        self._values.drop(extent)
+        self._samples.drop(extent)
 
-    def flush(self) -> None:
-        names = self._names()
-        self._builder.add_values(
-            (extent, names[ip], minute, counter, value)
-            for (extent, ip, minute, counter), values in self._values.items()
-            for value in values
+    def unite(self, tables: Tables) -> Numbered:
+        """All that was counted, with what is in *tables*; none is left here."""
+        counts, values, samples = tables
+        names = counts["source_ip"].unique()
+        ips = self._number_names(names)
+        combinations = counts["counters"].cast(pl.String).unique()
+        counters = [
+            self._outcomes.number_counters(self._builder.counters_of(text)) for text in combinations
+        ]
+        value_counters = values["counter"].cast(pl.String).unique()
+        value_numbers = self._outcomes.number_values(value_counters)
+        self._packed.add_each(
+            counts["extent"].to_numpy(),
+            _pack_rows(counts, (names, ips), "counters", (combinations, counters)),
+            counts["count"].to_numpy(),
         )
-        self._builder.add_samples(self._samples)
-        self._values.clear()
-        for column in self._samples:
-            column.clear()
+        self._values.add(
+            values["extent"].to_numpy(),
+            _pack_rows(values, (names, ips), "counter", (value_counters, value_numbers)),
+            values["value_hash"].to_numpy(),
+        )
+        self._samples.add(
+            Sampled(
+                samples["extent"].to_numpy(),
+                _pack_rows(samples, (names, ips), "counters", (combinations, counters)),
+                samples["line_hash"].to_numpy(),
+                samples["line_number"].to_numpy(),
+                *join_texts([line.encode() for line in samples["line"]]),
+            )
+        )
+        return self._pop_tables()
 
-    def unite(self, counts: pl.DataFrame) -> pl.DataFrame:
-        """All counts with those in *counts*; none is left here."""
+    def _pop_tables(self) -> Numbered:
         self._drain()
-        ips, ip_numbers = _number(self._names(), counts["source_ip"])
-        texts = self._outcomes.counters
-        counters, counter_numbers = _number(texts, counts["counters"].cast(pl.String))
-        keys = pack(ip_numbers, counts["minute"], counter_numbers)
-        for extent in counts["extent"].unique():
-            mine = (counts["extent"] == extent).to_numpy()
-            self._packed.add(extent, keys[mine], counts["count"].to_numpy()[mine])
-        return counts if self._packed.is_empty else self._packed.pop_table(ips, counters)
+        ips = self._names()
+        counters = Names.of(pl.Series(list(self._outcomes.counters), dtype=pl.String))
+        of_values = Names.of(pl.Series(list(self._outcomes.value_counters), dtype=pl.String))
+        counts = self._packed.pop_table(ips, counters)
+        return (
+            counts,
+            self._values.pop_table(ips, of_values),
+            self._samples.pop_table(ips, counters),
+        )
 
-    def _names(self) -> list[str]:
-        """Canonical text of every numbered address."""
-        names, count = self._ip_names, int(self._state[self._k.S_IPS])
-        if len(names) < count:
-            names += map(_name_of, *self._ip_keys[len(names) : count].T.tolist())
-        return names
+    def _number_names(self, names: pl.Series) -> Ends:
+        """The numbers of addresses by their canonical texts."""
+        values = [int(ip_address(name)) for name in names]
+        low = (1 << 64) - 1
+        addresses = [
+            (0, value | _MAPPED) if ":" not in name else (value >> 64, value & low)
+            for name, value in zip(names, values, strict=True)
+        ]
+        numbers = np.empty(len(addresses), np.int64)
+        self._make_room_for_ips(len(addresses))
+        self._k.number_ips(
+            np.array(addresses, np.uint64).reshape(-1, 2),
+            self._ip_slots, self._ip_keys, self._state, numbers,
+        )  # fmt: skip
+        return numbers
+
+    def _names(self) -> Names:
+        """Canonical texts of the addresses that have counts."""
+        there = self._packed.ips(int(self._state[self._k.S_IPS]))
+        addresses = self._ip_keys[: len(there)][there]
+        texts = np.empty(len(addresses) * self._kept.MAX_NAME, np.uint8)
+        size = self._kept.write_names(addresses, texts)
+        names = Names.of(read_texts(texts[:size]))
+        ranks = np.zeros(len(there), np.uint64)
+        ranks[there] = names.ranks
+        return Names(names.texts, ranks)
 
 
 def _parse(line: bytes) -> Event:
@@ -759,17 +854,16 @@ def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 --
     return texts.arena[start : start + length].tobytes()  # type: ignore[no-any-return]
 
 
-def _name_of(high: int, low: int) -> str:
-    if high == 0 and low >> 32 == 0xFFFF:
-        return f"{low >> 24 & 255}.{low >> 16 & 255}.{low >> 8 & 255}.{low & 255}"
-    return str(IPv6Address(high << 64 | low))
-
-
-def _number(known: Sequence[str], more: pl.Series) -> tuple[list[str], list[int]]:
-    """*known* and what else is in *more*, and the number therein of each of *more*."""
-    names = [*known, *more.unique()]
-    numbers = {name: number for number, name in enumerate(names)}
-    return names, [numbers[name] for name in more]
+def _pack_rows(
+    table: pl.DataFrame,
+    ips: tuple[pl.Series, Ends],
+    name: str,
+    counters: tuple[pl.Series, Sequence[int]],
+) -> Words:
+    """The keys of rows whose addresses, and the counters in column *name*, have numbers."""
+    ip = table["source_ip"].replace_strict(*ips, return_dtype=pl.UInt64)
+    counter = table[name].cast(pl.String).replace_strict(*counters, return_dtype=pl.UInt64)
+    return pack(ip.to_numpy(), table["minute"].to_numpy(), counter.to_numpy())
 
 
 # rules

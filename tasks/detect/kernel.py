@@ -7,7 +7,7 @@ Python path, which defines what is counted. What they accept they read as it doe
 
 - `scan_lines` takes the regular lines of `formats.access`, and numbers addresses and texts;
 - `reduce_requests`, `reduce_paths` and `reduce_others` undo simple encodings as `decode.view` does;
-- `settle_lines`, `count_lines` and `choose_lines` count lines by the classes of their texts.
+- `settle_lines` and `count_lines` count lines by the classes of their texts.
 
 Integers are np.uint64 throughout where they are hashes: Numba turns uint64 with int64 into floats.
 All of it is one file, because Numba recompiles what it keeps when the file changes that it is in,
@@ -453,6 +453,13 @@ def regrow_ips(slots, keys, state):
     count, state[S_IPS] = state[S_IPS], 0
     for number in range(count):
         _number_ip(keys[number, 0], keys[number, 1], slots, keys, state)
+
+
+@njit(cache=True, nogil=True)
+def number_ips(addresses, slots, keys, state, numbers):
+    """Number these addresses, for all of which there is room."""
+    for row in range(addresses.shape[0]):
+        numbers[row] = _number_ip(addresses[row, 0], addresses[row, 1], slots, keys, state)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -1181,23 +1188,3 @@ def count_lines(start, count, lines, outcomes, outcome_counters, keys, counts, u
             used[0] += 1
         counts[np.int64(slot)] += 1
     return np.int64(count)
-
-
-@njit(cache=True, nogil=True)
-def choose_lines(count, outcomes, line_hashes, outcome_shares, outcome_has_values, samples, valued):
-    """
-    The rows that may be samples, and those that have values.
-
-    Returns:
-        How many are in *samples* and how many in *valued*.
-    """
-    found, others = 0, 0
-    for row in range(count):
-        outcome = outcomes[row]
-        if line_hashes[row] & outcome_shares[outcome] == _0:
-            samples[found] = row
-            found += 1
-        if outcome_has_values[outcome]:
-            valued[others] = row
-            others += 1
-    return found, others

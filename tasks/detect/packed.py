@@ -1,21 +1,46 @@
-"""Counts as integers, 64 bits and 32 bits each, until one table is made of them all."""
+"""What was counted as integers: 64-bit keys and hashes, until tables are made of them."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tasks.detect.addressed import Addressed
+from tasks.detect.rules import MAX_DISTINCT_VALUES
+
 Words = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint32]
+Extents = npt.NDArray[np.uint32]
+Numbers = npt.NDArray[np.int64]
+Sizes = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 
 IP_BITS: Final = 24
 MINUTE_BITS: Final = 27
 """Minutes since the epoch, up to the year 2225."""
 LAST_PACKED_MINUTE: Final = (1 << MINUTE_BITS) - 1
 COUNTER_BITS: Final = 13
+END_OF_TEXT: Final = 2
+"""Bytes that end a text: a carriage return and a line feed, so that texts may end with either."""
 _COMPACT_ROWS: Final = 1_000_000
+_COMPACT_VALUES: Final = 200_000
+_COMPACT_BYTES: Final = 16 * 1024**2
+
+
+class Names(NamedTuple):
+    """Texts in order, and where in that order each numbered one is; several can have one text."""
+
+    texts: pl.Series
+    ranks: Words
+
+    @classmethod
+    def of(cls, texts: pl.Series) -> Self:
+        """Names of what is numbered as in *texts*."""
+        ranks = texts.rank("dense").to_numpy() - 1
+        return cls(texts.unique().sort(), ranks.astype(np.uint64))
 
 
 class PackedCounts:
@@ -37,47 +62,184 @@ class PackedCounts:
         if sum(len(k) for k, _ in pieces[1:]) > _COMPACT_ROWS + len(pieces[0][0]):
             self._pieces[extent] = [_sum_up(*_join(pieces))]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is counted."""
-        return not self._pieces
+    def add_each(self, extents: Extents, keys: Words, counts: Counts) -> None:
+        """Each key is that much more under its own extent."""
+        order = np.argsort(extents, kind="stable")
+        numbers, starts = np.unique(extents[order], return_index=True)
+        for extent, rows in zip(numbers.tolist(), np.split(order, starts)[1:], strict=True):
+            self.add(extent, keys[rows], counts[rows])
 
     def drop(self, extent: int) -> None:
         """Nothing is counted under this extent."""
         self._pieces.pop(extent, None)
 
-    def pop_table(self, ips: Sequence[str], counters: Sequence[str]) -> pl.DataFrame:
-        """
-        All counts as rows of COUNTS, in the order of a tally; nothing is counted any more.
+    def ips(self, count: int) -> npt.NDArray[np.bool_]:
+        """Which of so many numbered IPs have counts."""
+        there = np.zeros(count, np.bool_)
+        for pieces in self._pieces.values():
+            for keys, _ in pieces:
+                there[_ip_of(keys)] = True
+        return there
 
-        Args:
-            ips: The text of each numbered IP; two numbers may have the same text.
-            counters: The text of each numbered combination of counters, likewise.
-        """
-        ip_names, ip_ranks = _rank(ips)
-        counter_names, counter_ranks = _rank(counters)
-        pieces = []
+    def pop_table(self, ips: Names, counters: Names) -> Addressed:
+        """All counts as rows of COUNTS, in the order of a tally; nothing is counted any more."""
+        pieces = [(np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.uint32))]
         for extent in sorted(self._pieces):
             keys, counts = _join(self._pieces.pop(extent))
-            keys, counts = _sum_up(_rank_keys(keys, ip_ranks, counter_ranks), counts)
+            keys, counts = _sum_up(_rank_keys(keys, ips, counters), counts)
             pieces.append((keys, counts, np.full(len(keys), extent, np.uint32)))
         keys = np.concatenate([piece[0] for piece in pieces])
         counts = np.concatenate([piece[1] for piece in pieces])
         extents = np.concatenate([piece[2] for piece in pieces])
-        counter = _bits(keys, MINUTE_BITS + IP_BITS, COUNTER_BITS)
-        if len(pieces) > 1:
-            order = np.argsort(counter.astype(np.uint16), kind="stable")
-            keys, counts = keys[order], counts[order]
-            extents, counter = extents[order], counter[order]
-        return pl.DataFrame(
-            {
-                "extent": extents,
-                "source_ip": ip_names.gather(_bits(keys, MINUTE_BITS, IP_BITS)),
-                "minute": _bits(keys, 0, MINUTE_BITS).astype(np.int32),
-                "counters": counter_names.cast(pl.Categorical).gather(counter),
-                "count": counts,
-            }
-        )
+        if len(pieces) > 2:
+            order = np.argsort((keys >> np.uint64(51)).astype(np.uint16), kind="stable")
+            keys, counts, extents = keys[order], counts[order], extents[order]
+        places = _places(extents, keys, "counters", counters)
+        return Addressed(pl.DataFrame(places | {"count": counts}), ips.texts)
+
+
+class PackedValues:
+    """Hashes of values per key, by extent; a key has the number of one counter."""
+
+    def __init__(self) -> None:
+        """There is none yet."""
+        self._pieces: list[tuple[Extents, Words, Words]] = []
+        self._new_rows = 0
+
+    def add(self, extents: Extents | int, keys: Words, hashes: Words) -> None:
+        """Each key has that hash, too."""
+        self._pieces.append((np.broadcast_to(np.uint32(extents), keys.shape), keys, hashes))
+        self._new_rows += len(keys)
+        if self._new_rows > _COMPACT_VALUES + len(self._pieces[0][0]):
+            self._pieces = [_take_lowest(*_join_all(self._pieces))]
+            self._new_rows = 0
+
+    def drop(self, extent: int) -> None:
+        """No value is kept under this extent."""
+        self._pieces = [tuple(c[e != extent] for c in (e, k, h)) for e, k, h in self._pieces]
+
+    def pop_table(self, ips: Names, counters: Names) -> Addressed:
+        """All values as rows of VALUES, in the order of a tally; none is left."""
+        nothing = (np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64))
+        extents, keys, hashes = _join_all([nothing, *self._pieces])
+        self._pieces, self._new_rows = [], 0
+        extents, keys, hashes = _take_lowest(extents, _rank_keys(keys, ips, counters), hashes)
+        order = np.argsort((keys >> np.uint64(51)).astype(np.uint16), kind="stable")
+        extents, keys, hashes = extents[order], keys[order], hashes[order]
+        places = _places(extents, keys, "counter", counters)
+        return Addressed(pl.DataFrame(places | {"value_hash": hashes}), ips.texts)
+
+
+class Sampled(NamedTuple):
+    """Lines that may be samples; *texts* has them one after the other, each with its end."""
+
+    extents: Extents
+    keys: Words
+    hashes: Words
+    numbers: Numbers
+    sizes: Sizes
+    texts: Bytes
+
+
+class Slots(NamedTuple):
+    """In which slots the lines of each combination of counters compete, and how many win there."""
+
+    ends: Sizes
+    """Where those of each combination end in *numbers*."""
+    numbers: Sizes
+    limits: Sizes
+
+
+class PackedSamples:
+    """Lines that may be samples, reduced again and again to those that are."""
+
+    def __init__(self, kept: Any, slots: Callable[[], Slots]) -> None:  # noqa: ANN401 -- a module
+        """There is none yet; *kept* is the compiled half."""
+        self._kept = kept
+        self._slots = slots
+        self._pieces: list[Sampled] = []
+        self._new_bytes = 0
+
+    def add(self, lines: Sampled) -> None:
+        """These, too, may be samples."""
+        self._pieces.append(lines)
+        self._new_bytes += _size_of(lines)
+        if self._new_bytes > _COMPACT_BYTES + _size_of(self._pieces[0]) // 4:
+            self._compact()
+
+    def drop(self, extent: int) -> None:
+        """No line of this extent is kept."""
+        self._pieces = [self._pick(lines, lines.extents != extent) for lines in self._pieces]
+
+    def pop_table(self, ips: Names, counters: Names) -> Addressed:
+        """All samples as rows of SAMPLES, in the order of a tally; none is left."""
+        self._compact()
+        lines = self._pieces.pop() if self._pieces else _NO_LINES
+        keys = _rank_keys(lines.keys, ips, counters)
+        counter = (keys >> np.uint64(51)).astype(np.uint16)
+        order = _order(lines.extents, keys << np.uint64(COUNTER_BITS), lines.hashes)
+        order = order[np.argsort(counter[order], kind="stable")]
+        places = _places(lines.extents[order], keys[order], "counters", counters)
+        combinations = places.pop("counters")
+        columns = {
+            "line_hash": lines.hashes[order],
+            "line_number": lines.numbers[order],
+            "line": read_texts(lines.texts).gather(order.astype(np.uint32)),
+            "counters": combinations,
+        }
+        return Addressed(pl.DataFrame(places | columns), ips.texts)
+
+    def _compact(self) -> None:
+        pieces, self._pieces, self._new_bytes = self._pieces, [], 0
+        if not pieces:
+            return
+        extents, keys, hashes, numbers, _ = _join_all([piece[:5] for piece in pieces])
+        places = keys >> np.uint64(COUNTER_BITS)
+        counters = (keys & np.uint64((1 << COUNTER_BITS) - 1)).astype(np.int32)
+        keep = np.zeros(len(keys), np.bool_)
+        order = _order(extents, places, hashes)
+        slots = self._slots()
+        self._kept.mark_lowest(
+            order, extents, places, hashes, numbers, counters,
+            slots.ends, slots.numbers, slots.limits, keep,
+        )  # fmt: skip
+        del order, places, counters, hashes, numbers, keys, extents
+        picked, at = [], 0
+        for number, piece in enumerate(pieces):
+            count = len(piece.keys)
+            picked.append(self._pick(piece, keep[at : at + count]))
+            pieces[number] = _NO_LINES
+            at += count
+        self._pieces = [Sampled(*_join_all(picked))]
+
+    def _pick(self, lines: Sampled, keep: npt.NDArray[np.bool_]) -> Sampled:
+        texts = np.empty(int(lines.sizes[keep].sum()), np.uint8)
+        self._kept.pick_texts(lines.texts, lines.sizes, keep, texts)
+        return Sampled(*[column[keep] for column in lines[:5]], texts)  # type: ignore[arg-type, call-arg]  # five columns
+
+
+_NO_LINES: Final = Sampled(
+    np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64),
+    np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8),
+)  # fmt: skip
+
+
+def _size_of(lines: Sampled) -> int:
+    return sum(column.nbytes for column in lines)
+
+
+def join_texts(texts: Sequence[bytes]) -> tuple[Sizes, Bytes]:
+    """The sizes of *texts*, and all of them with their ends."""
+    joined = b"".join(text + b"\r\n" for text in texts)
+    sizes = np.array([len(text) + END_OF_TEXT for text in texts], np.int32)
+    return sizes, np.frombuffer(joined, np.uint8)
+
+
+def read_texts(texts: Bytes) -> pl.Series:
+    """The texts that end with a carriage return and a line feed each, one after the other."""
+    if not len(texts):
+        return pl.Series(dtype=pl.String)
+    return pl.read_lines(BytesIO(texts.data)).to_series()
 
 
 def pack(ips: npt.ArrayLike, minutes: npt.ArrayLike, counters: npt.ArrayLike) -> Words:
@@ -88,23 +250,59 @@ def pack(ips: npt.ArrayLike, minutes: npt.ArrayLike, counters: npt.ArrayLike) ->
     return keys
 
 
-def _rank(names: Sequence[str]) -> tuple[pl.Series, Words]:
-    series = pl.Series(names, dtype=pl.String)
-    return series.unique().sort(), (series.rank("dense").to_numpy() - 1).astype(np.uint64)
+def _ip_of(keys: Words) -> Numbers:
+    return (keys >> np.uint64(MINUTE_BITS + COUNTER_BITS)).astype(np.int64)
 
 
-def _rank_keys(keys: Words, ip_ranks: Words, counter_ranks: Words) -> Words:
+def _rank_keys(keys: Words, ips: Names, counters: Names) -> Words:
     """Keys whose order is that of the texts: counters, then IPs, then minutes."""
-    ip = ip_ranks[_bits(keys, MINUTE_BITS + COUNTER_BITS, IP_BITS)]
-    counter = counter_ranks[_bits(keys, 0, COUNTER_BITS)]
-    minute = keys >> np.uint64(COUNTER_BITS) & np.uint64((1 << MINUTE_BITS) - 1)
-    ranked: Words = counter << np.uint64(MINUTE_BITS + IP_BITS)
-    ranked |= ip << np.uint64(MINUTE_BITS) | minute
+    ranked: Words = counters.ranks[_bits(keys, 0, COUNTER_BITS)] << np.uint64(MINUTE_BITS + IP_BITS)
+    ranked |= ips.ranks[_ip_of(keys)] << np.uint64(MINUTE_BITS)
+    ranked |= keys >> np.uint64(COUNTER_BITS) & np.uint64((1 << MINUTE_BITS) - 1)
     return ranked
+
+
+def _places(extents: Extents, ranked: Words, name: str, counters: Names) -> dict[str, Any]:
+    """The columns that say who, when and what, of ranked keys."""
+    counter = _bits(ranked, MINUTE_BITS + IP_BITS, COUNTER_BITS)
+    return {
+        "extent": extents,
+        "ip": _bits(ranked, MINUTE_BITS, IP_BITS),
+        "minute": _bits(ranked, 0, MINUTE_BITS).astype(np.int32),
+        name: counters.texts.cast(pl.Categorical).gather(counter),
+    }
 
 
 def _join(pieces: Sequence[tuple[Words, Counts]]) -> tuple[Words, Counts]:
     return np.concatenate([k for k, _ in pieces]), np.concatenate([c for _, c in pieces])
+
+
+def _join_all(pieces: Sequence[Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
+    return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
+
+
+def _order(extents: Extents, keys: Words, hashes: Words) -> Numbers:
+    """Rows by extent, then key, then hash."""
+    order = np.argsort(hashes)
+    order = order[np.argsort(keys[order], kind="stable")]
+    if len(extents) and extents.min() != extents.max():
+        order = order[np.argsort(extents[order], kind="stable")]
+    return order
+
+
+def _take_lowest(extents: Extents, keys: Words, hashes: Words) -> tuple[Extents, Words, Words]:
+    """The lowest hashes of each key, each once and in order."""
+    order = _order(extents, keys, hashes)
+    extents, keys, hashes = extents[order], keys[order], hashes[order]
+    is_other = (keys[1:] != keys[:-1]) | (extents[1:] != extents[:-1])
+    is_first = np.concatenate((np.ones(min(1, len(keys)), np.bool_), is_other))
+    is_new = is_first.copy()
+    is_new[1:] |= hashes[1:] != hashes[:-1]
+    extents, keys, hashes, is_first = (c[is_new] for c in (extents, keys, hashes, is_first))
+    starts = is_first.nonzero()[0]
+    rank = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
+    keep = rank < MAX_DISTINCT_VALUES
+    return extents[keep], keys[keep], hashes[keep]
 
 
 def _sum_up(keys: Words, counts: Counts) -> tuple[Words, Counts]:

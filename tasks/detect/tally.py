@@ -178,6 +178,7 @@ class TallyBuilder:
         self._limits = sample_limits(rules)
         self._shares = sample_shares(rules)
         self._combinations: dict[tuple[str, ...], Counters] = {}
+        self._by_text: dict[str, Counters] = {}
         self._counts: dict[tuple[int, str, int, str], int] = {}
         self._values: dict[tuple[int, str, int, str], set[int]] = {}
         self._samples: dict[tuple[int, str, int, str], dict[int, _Sample]] = {}
@@ -212,13 +213,20 @@ class TallyBuilder:
     def build(self) -> Tally:
         """The tally of everything counted so far."""
         self._flush()
-        counts, values, samples = (table.sorted() for table in self._tables)
-        if self._engine is not None:
-            far = ~pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
-            near = self._engine.unite(counts.filter(~far))
-            far_counts = counts.filter(far)
-            counts = near if far_counts.is_empty() else _in_order(pl.concat([near, far_counts]))
-        return Tally(*map(Addressed.of, (counts, values, samples)))
+        counts, values, samples = (table.reduced() for table in self._tables)
+        tables = (counts, values, samples)
+        is_near = pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
+        near = (counts.filter(is_near), values.filter(is_near), samples.filter(is_near))
+        united = self._engine.unite(near) if self._engine else None
+        if united is None:
+            return Tally(*(Addressed.of(_in_order(table)) for table in tables))
+        if near[0].height == counts.height:
+            return Tally(*united)
+        far = [table.filter(~is_near) for table in tables]
+        everything = (
+            pl.concat([u.named().select(f.columns), f]) for u, f in zip(united, far, strict=True)
+        )
+        return Tally(*(Addressed.of(_in_order(table)) for table in everything))
 
     def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
         """One event, its line and the 1-based number of that, whatever they are."""
@@ -237,17 +245,10 @@ class TallyBuilder:
         if len(self._counts) + len(self._samples) >= _FLUSH_ENTRIES:
             self._flush()
 
-    def add_values(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows of VALUES, any number of times."""
-        self._tables[1].add_rows(rows)
-
-    def add_counts(self, counts: pl.DataFrame) -> None:
-        """Rows of COUNTS."""
-        self._tables[0].add(counts)
-
-    def add_samples(self, columns: Sequence[Sequence[Any]]) -> None:
-        """Columns of SAMPLES, any number of times."""
-        self._tables[2].add_columns(columns)
+    def add_tables(self, tables: Iterable[Addressed]) -> None:
+        """Counts, values and samples."""
+        for table, rows in zip(self._tables, tables, strict=True):
+            table.add(rows.named())
 
     def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
         """How *line* is kept."""
@@ -265,7 +266,12 @@ class TallyBuilder:
                 slots=slots or ((ORDINARY, ORDINARY_SAMPLES),),
                 share=min((self._shares[m] for m in evidence), default=self._shares[ORDINARY]),
             )
+            self._by_text[known.text] = known
         return known
+
+    def counters_of(self, text: str) -> Counters:
+        """The counters with this text, which were combined before."""
+        return self._by_text[text]
 
     def _add_value(self, key: tuple[int, str, int, str], value_hash: int) -> None:
         hashes = self._values.setdefault(key, set())
@@ -285,8 +291,6 @@ class TallyBuilder:
                 del kept[max(kept)]
 
     def _flush(self) -> None:
-        if self._engine is not None:
-            self._engine.flush()
         counts, values, samples = self._tables
         counts.add_rows((*key, count) for key, count in self._counts.items())
         values.add_rows((*key, value) for key, hashes in self._values.items() for value in hashes)
@@ -367,15 +371,13 @@ class _Table:
         self._chunks: list[pl.DataFrame] = []
 
     def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        self.add_columns(list(zip(*rows, strict=True)))
-
-    def add_columns(self, columns: Sequence[Sequence[Any]]) -> None:
-        if columns and columns[0]:
+        columns = list(zip(*rows, strict=True))
+        if columns:
             data = dict(zip(self._schema, columns, strict=True))
             self.add(pl.DataFrame(data, schema=self._schema))
 
     def add(self, rows: pl.DataFrame) -> None:
-        self._chunks.append(rows)
+        self._chunks.append(rows.select(self._schema.names()))
         if sum(c.height for c in self._chunks) > _COMPACT_ROWS + self._reduced.height:
             self._compact()
 
@@ -384,10 +386,9 @@ class _Table:
         self._reduced = self._reduced.filter(others)
         self._chunks = [chunk.filter(others) for chunk in self._chunks]
 
-    def sorted(self) -> pl.DataFrame:
-        """All rows in an order that follows from their content."""
+    def reduced(self) -> pl.DataFrame:
+        """All rows that matter."""
         self._compact()
-        self._reduced = _in_order(self._reduced)
         return self._reduced
 
     def _compact(self) -> None:

@@ -179,7 +179,9 @@ def test_rules_may_ask_for_the_host():
     )
     _, _, tally = counted(data, rules, is_compiled=True)
 
-    assert dict(tally.counts.select("counters", "count").cast({"counters": pl.String}).rows()) == {
+    assert dict(
+        tally.counts.rows.select("counters", "count").cast({"counters": pl.String}).rows()
+    ) == {
         f"2xx {rule.counter}": 2,
         "2xx": 1,
     }

@@ -111,8 +111,8 @@ class Rewriter:
         while state[kernel.S_POSITION] < size:
             state[kernel.S_PLANS] = plans.count
             kernel.rewrite_json(
-                self._data, size, plans.keys, plans.plans, plans.present, state, self._out,
-                places, refused,
+                self._data, size, plans.keys, plans.plans, plans.present, plans.scratch, state,
+                self._out, places, refused,
             )  # fmt: skip
             if state[kernel.S_POSITION] < size:
                 start = int(state[kernel.S_POSITION])
@@ -138,7 +138,10 @@ class Rewriter:
         columns = np.array([getattr(kernel, s) if s else -1 for s in slots], np.int64)
         encoded = np.zeros(kernel.SLOTS, np.bool_)
         encoded[[kernel.REFERRER, kernel.AGENT]] = True
-        kernel.rewrite_words(self._data, size, columns, encoded, state, self._out, places, refused)
+        kernel.rewrite_words(
+            self._data, size, columns, encoded, _make_scratch(kernel, 1), state, self._out,
+            places, refused,
+        )  # fmt: skip
 
 
 _Kernel = Any
@@ -158,6 +161,7 @@ class _JsonPlans:
         words = len(self._numbers) // 64 + 1
         self.present = np.zeros(words, np.uint64)
         """The keys of the object that has no plan yet."""
+        self.scratch = _make_scratch(kernel, len(self._numbers))
         most = kernel.MAX_PLANS
         self.plans = kernel.Plans(
             present=np.zeros((most, words), np.uint64),
@@ -201,6 +205,14 @@ class _JsonPlans:
             return int(k.OF_TARGET)
         is_clear = "url_path" in places and not places.keys() & {"request", "url_full"}
         return int(k.OF_PATH if is_clear else k.NO_MODE)
+
+
+def _make_scratch(kernel: _Kernel, keys: int) -> Any:  # noqa: ANN401 -- kernel.Scratch
+    return kernel.Scratch(
+        spans=np.zeros((kernel.SLOTS, 3), np.int64),
+        values=np.zeros((keys, 3), np.int64),
+        containers=np.zeros(kernel.MAX_DEPTH, np.int64),
+    )
 
 
 @lru_cache(maxsize=1)

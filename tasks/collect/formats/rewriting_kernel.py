@@ -8,17 +8,22 @@ says; what they accept they write as an access line of which `parse_access` says
 A line is taken apart into the spans of what it says, by slots, and written from them.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+njit = partial(numba.njit, cache=True, nogil=True, _nrt=False)
+"""Compiled without counting references to arrays: see `tasks.detect.kernel`."""
 
 PADDING = 64
 """Bytes after the end of a buffer that may be read or written and never matter."""
 MAX_PLANS = 128
-_MAX_DEPTH = 32
+MAX_DEPTH = 32
 
 # what a line says of a request
 CLIENT, USER, TIME, METHOD, TARGET, PATH, QUERY, REQUEST, STATUS, REFERRER, AGENT, DATE = range(12)
@@ -50,6 +55,17 @@ class Keys(NamedTuple):
     """Numbers, at hashes."""
     records: Any
     arena: Any
+
+
+class Scratch(NamedTuple):
+    """What the line at hand says."""
+
+    spans: Any
+    """By slot: start, end and kind."""
+    values: Any
+    """By key: likewise."""
+    containers: Any
+    """Of JSON: what the objects and lists are in which a value is."""
 
 
 class Plans(NamedTuple):
@@ -128,7 +144,7 @@ def _count_trailing_zeros(_typing: Any, _mask: Any) -> Any:
     return types.uint32(types.uint32), generate
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _find(data, start, end, first, second):
     """Position of the first byte that is not printable ASCII or one of two; or *end*."""
     position = start
@@ -141,7 +157,7 @@ def _find(data, start, end, first, second):
     return end
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _find_feed(data, start, end):
     position = _find(data, start, end, np.uint8(10), np.uint8(10))
     while position < end and data[position] != 10:
@@ -149,23 +165,23 @@ def _find_feed(data, start, end):
     return position
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _low_bytes(count):
     """Ones in so many of the low bytes."""
     return (_1 << np.uint64(8 * count)) - _1 if count < 8 else ~_0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _is_digit(byte):
     return 48 <= byte <= 57
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _is_letter(byte):
     return 65 <= byte <= 90 or 97 <= byte <= 122
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _read_hex(byte):
     """The value of a hexadecimal digit, or -1."""
     if 48 <= byte <= 57:
@@ -180,14 +196,14 @@ def _read_hex(byte):
 # writing
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _copy(data, start, end, out, at):
     for offset in range(0, end - start, 32):
         _copy32(data, start + offset, out, at + offset)
     return at + end - start
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_unescaped(data, start, end, out, at):
     """Write a string of JSON with escapes of what is plain in an access line, too; or -1."""
     read = start
@@ -212,7 +228,7 @@ def _write_unescaped(data, start, end, out, at):
     return np.int64(at)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_unquoted(data, start, end, out, at):
     """Write a percent-encoded text decoded, or -1 where an access line cannot say what it is."""
     read, first = start, at
@@ -234,7 +250,7 @@ def _write_unquoted(data, start, end, out, at):
     return np.int64(-1 if is_nothing else at)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_text(data, span, out, at):
     """Write what a span says, or -1."""
     start, end, kind = span[0], span[1], span[2]
@@ -253,7 +269,7 @@ def _write_text(data, span, out, at):
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_quoted(data, span, out, at):
     """Write ` "text"`, or -1."""
     out[at], out[at + 1] = 32, 34
@@ -269,7 +285,7 @@ def _write_quoted(data, span, out, at):
     return at + 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_client(data, span, out, at):
     """Write an address without brackets and port, or -1; whether it is one is for the scanner."""
     start, end = span[0], span[1]
@@ -300,7 +316,7 @@ def _write_client(data, span, out, at):
     return at
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _is_port(data, start, end):
     for position in range(start, end):
         if not _is_digit(data[position]):
@@ -308,12 +324,12 @@ def _is_port(data, start, end):
     return 1 <= end - start <= 5
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_two(value, out, at):
     out[at], out[at + 1] = 48 + value // 10, 48 + value % 10
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_month(month, out, at):
     names = (
         0x4A616E, 0x466562, 0x4D6172, 0x417072, 0x4D6179, 0x4A756E,
@@ -323,7 +339,7 @@ def _write_month(month, out, at):
     out[at], out[at + 1], out[at + 2] = name >> 16, (name >> 8) & 255, name & 255
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_iso_time(data, date, time, end, is_utc, out, at):
     """
     Write `2026-02-22` and `22:10:01.5+03:00` as `22/Feb/2026:22:10:01 +0300`, or -1.
@@ -371,7 +387,7 @@ def _write_iso_time(data, date, time, end, is_utc, out, at):
     return np.int64(at + 26)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_epoch(data, start, end, kind, out, at):
     """Write seconds or a thousand times as many, thrice, since the epoch; or -1."""
     count, position = np.int64(0), start
@@ -398,7 +414,7 @@ def _write_epoch(data, start, end, kind, out, at):
     return _write_second(count // 10**9, out, at)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_second(second, out, at):
     days, second = second // 86400, second % 86400
     # civil from days: https://howardhinnant.github.io/date_algorithms.html
@@ -424,7 +440,7 @@ def _write_second(second, out, at):
     return np.int64(at + 26)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_time(data, spans, out, at):
     start, end, kind = spans[TIME, 0], spans[TIME, 1], spans[TIME, 2]
     if spans[DATE, 2] == PLAIN:
@@ -443,7 +459,7 @@ def _write_time(data, spans, out, at):
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _write_request(data, spans, mode, out, at):
     """Write `GET /path HTTP/1.1`, or -1."""
     if mode == OF_REQUEST:
@@ -483,7 +499,7 @@ def _write_request(data, spans, mode, out, at):
     return at + 9
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_line(data, spans, mode, out, at):
     """Write the access line that says what the spans do, and its line feed; or -1."""
     at = _write_client(data, spans[CLIENT], out, at)
@@ -530,7 +546,7 @@ def _write_line(data, spans, mode, out, at):
     return at + 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _keep_line(start, stop, written, state, places, refused):
     """Note what became of a line."""
     if written < 0:
@@ -546,8 +562,18 @@ def _keep_line(start, stop, written, state, places, refused):
 # words, as in W3C
 
 
-@njit(cache=True, nogil=True)
-def rewrite_words(data, end, columns, encoded, state, out, places, refused):
+@njit(inline="always")
+def _has_backslash(data, start, end):
+    while start < end:
+        start = _find(data, start, end, np.uint8(92), np.uint8(92))
+        if start < end and data[start] == 92:
+            return True
+        start += 1
+    return False
+
+
+@njit()
+def rewrite_words(data, end, columns, encoded, scratch, state, out, places, refused):
     """
     Rewrite lines of words with one blank or one tab between them.
 
@@ -555,7 +581,7 @@ def rewrite_words(data, end, columns, encoded, state, out, places, refused):
         columns: By word: its slot, or -1.
         encoded: By slot: whether blanks are `+` in it, or between tabs `%20`.
     """
-    spans = np.zeros((SLOTS, 3), np.int64)
+    spans = scratch.spans
     position = state[S_POSITION]
     while position < end:
         feed = _find_feed(data, position, end)
@@ -565,17 +591,14 @@ def rewrite_words(data, end, columns, encoded, state, out, places, refused):
         if _split_words(data, position, stop, columns, encoded, spans):
             start = state[S_WRITTEN]
             written = _write_line(data, spans, OF_PATH, out, start)
-            if (
-                written >= 0
-                and _find(out, start, written - 1, np.uint8(92), np.uint8(92)) < written - 1
-            ):
+            if written >= 0 and _has_backslash(out, start, written - 1):
                 written = np.int64(-1)
         _keep_line(position, stop, written, state, places, refused)
         position = feed + 1
     state[S_POSITION] = position
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _split_words(data, start, stop, columns, encoded, spans):
     """Whether the line has these columns; if so, its spans are known."""
     while stop > start and data[stop - 1] == 32:
@@ -608,7 +631,7 @@ def _split_words(data, start, stop, columns, encoded, spans):
 # JSON
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _hash_key(data, start, length, parent):
     first = _load64(data, start) & _low_bytes(length)
     last = _load64(data, start + length - 8) if length >= 8 else _0
@@ -617,7 +640,7 @@ def _hash_key(data, start, length, parent):
     return h ^ (h >> np.uint64(29))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def number_key(number, keys):
     """The key with this number, whose record is complete, is found from now on."""
     record = keys.records[number]
@@ -629,7 +652,7 @@ def number_key(number, keys):
     keys.slots[np.int64(slot)] = number
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _find_key(data, start, end, parent, slots, records, arena):
     """The number of a key in a known object, or -1."""
     length = end - start
@@ -649,7 +672,7 @@ def _find_key(data, start, end, parent, slots, records, arena):
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _skip_escape(data, at, stop):
     """The end of the escape that begins here, or -1 for none, and for halves of surrogate pairs."""
     if at + 1 >= stop:
@@ -672,7 +695,7 @@ def _skip_escape(data, at, stop):
     return np.int64(-1 if 0xD800 <= code <= 0xDFFF else at + 6)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _skip_letter(data, at, stop):
     """The end of the letter beyond ASCII that begins here, or -1 for what is no UTF-8."""
     byte = np.int64(data[at])
@@ -697,7 +720,7 @@ def _skip_letter(data, at, stop):
     return np.int64(at + more + 1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _read_string(data, start, stop):
     """(position of the quote that ends a string, its kind); the position is -1 where none does."""
     at, kind = start, PLAIN
@@ -724,7 +747,7 @@ def _read_string(data, start, stop):
             return np.int64(-1), kind
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _read_number(data, start, stop):
     """(end of a number, its kind); the end is -1 for none, and for those that are very long."""
     at, kind = start, INTEGER
@@ -754,7 +777,7 @@ def _read_number(data, start, stop):
     return np.int64(at), kind
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _read_word(data, at, stop):
     """(end of `true`, `false` or `null`, its kind); the end is -1 for anything else."""
     if at + 4 > stop:
@@ -768,14 +791,14 @@ def _read_word(data, at, stop):
     return np.int64(at + 5 if is_false else -1), ODD
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _skip_blanks(data, at, stop):
     while at < stop and data[at] == 32:
         at += 1
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _read_only_item(data, start, stop):
     """(start, end, kind, end of the list) of a list of one string or none; its end is -1 if not."""
     at = _skip_blanks(data, start + 1, stop)
@@ -792,7 +815,7 @@ def _read_only_item(data, start, stop):
     return np.int64(begin), end, kind, np.int64(at + 1 if is_only else -1)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _read_object(data, start, stop, slots, records, arena, stack, present, values):
     """Whether the line is one object, as orjson has it, without known keys that come twice."""
     for word in range(present.size):
@@ -846,7 +869,7 @@ def _read_object(data, start, stop, slots, records, arena, stack, present, value
                     if number >= 0:
                         values[number, 2] = ODD
                     depth += 1
-                    if depth == _MAX_DEPTH:
+                    if depth == MAX_DEPTH:
                         return False
                     is_known = byte == 123 and number >= 0 and records[number, IS_PARENT]
                     stack[depth] = _ARRAY if byte == 91 else number if is_known else _UNKNOWN
@@ -878,7 +901,7 @@ def _read_object(data, start, stop, slots, records, arena, stack, present, value
                 return _skip_blanks(data, at, stop) == stop
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _find_plan(present, plans, state):
     """The number of the plan for objects with these keys, or -1; it is remembered."""
     for turn in range(state[S_PLANS] + 1):
@@ -893,12 +916,10 @@ def _find_plan(present, plans, state):
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
-def rewrite_json(data, end, keys, plans, present, state, out, places, refused):
+@njit()
+def rewrite_json(data, end, keys, plans, present, scratch, state, out, places, refused):
     """Rewrite objects until *end*, or one whose keys, which are in *present*, have no plan."""
-    spans = np.zeros((SLOTS, 3), np.int64)
-    values = np.zeros((keys.records.shape[0], 3), np.int64)
-    stack = np.zeros(_MAX_DEPTH + 1, np.int64)
+    spans, values = scratch.spans, scratch.values
     position = state[S_POSITION]
     while position < end:
         feed = _find_feed(data, position, end)
@@ -908,7 +929,15 @@ def rewrite_json(data, end, keys, plans, present, state, out, places, refused):
             stop > position
             and data[position] == 123
             and _read_object(
-                data, position, stop, keys.slots, keys.records, keys.arena, stack, present, values
+                data,
+                position,
+                stop,
+                keys.slots,
+                keys.records,
+                keys.arena,
+                scratch.containers,
+                present,
+                values,
             )
         ):
             plan = _find_plan(present, plans, state)
@@ -924,7 +953,7 @@ def rewrite_json(data, end, keys, plans, present, state, out, places, refused):
     state[S_POSITION] = position
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _follow_plan(keys, is_only, values, spans):
     """Whether the values say, without another look, what is in the slots; they are filled."""
     for slot in range(SLOTS):

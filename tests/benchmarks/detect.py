@@ -26,6 +26,7 @@ from time import perf_counter
 from typing import Any, BinaryIO
 
 from tests.benchmarks.access_log import access_log
+from tests.benchmarks.other_formats import FORMATS, log_as
 
 MIB = 1024**2
 
@@ -190,6 +191,7 @@ def compare(directory: Path, size: int, repeats: int) -> None:
         f"peak memory, MiB:                              {max(whole.peak_mib, gz.peak_mib):5.0f}  (to be reached: 400)"
     )
     print(f"                                               {whole.said.strip()}\n")
+    _compare_formats(bench, access_log(directory, size // 4))
     _compare_cores(bench, directory, size // 4)
     _compare_peers(bench, log, real, whole)
     _compare_growth(bench, directory, size // 8)
@@ -204,6 +206,18 @@ def _warm(path: Path) -> None:
 
 def _gunzip(bench: Bench, packed: Path, size: int) -> Spent:
     return bench.measure("gzip -dc", ["sh", "-c", f"exec gzip -dc '{packed}' >/dev/null"], size)
+
+
+def _compare_formats(bench: Bench, log: Path) -> None:
+    """The same requests in other formats."""
+    found = {}
+    for name in ("Combined", *FORMATS):
+        path = log if name == "Combined" else log_as(name, log)
+        _warm(path)
+        found[name] = bench.measure(f"format: {name}", ours("job", str(path)), path.stat().st_size)
+    print("\nrequests per second against Combined: ", end="")
+    ratios = (f"{name} {found['Combined'].cpu / found[name].cpu:.2f}" for name in FORMATS)
+    print(", ".join(ratios) + "  (JSON and W3C to be reached: 0.5)\n")
 
 
 def _compare_cores(bench: Bench, directory: Path, size: int) -> None:

@@ -43,17 +43,19 @@ class Rewritten:
 
     block: bytes
     """Combined lines, each with its line feed."""
+    source: bytes
+    """All lines as they were."""
     data: npt.NDArray[np.uint8]
-    """The lines as they were, until the next block is rewritten."""
+    """The same with some bytes after it, until the next block is rewritten."""
     places: npt.NDArray[np.int32]
-    """By line of *block*: start and end in *data*, and what its 1-based number was."""
+    """By line of *block*: start and end in *source*, and what its 1-based number was."""
     others: Sequence[tuple[int, bytes]]
     """Number and bytes of the lines that were not rewritten."""
 
     def line(self, row: int) -> bytes:
         """The line that became the *row*-th, as it was."""
         start, stop, _ = self.places[row].tolist()
-        return self.data[start:stop].tobytes()
+        return self.source[start:stop]
 
 
 Rewrite = Callable[[bytes], Rewritten | None]
@@ -97,6 +99,7 @@ class Rewriter:
         fill(kernel, size, state, places, refused)
         return Rewritten(
             self._out[: state[kernel.S_WRITTEN]].tobytes(),
+            block,
             self._data,
             places[: state[kernel.S_ROWS]],
             [(n, block[a:b]) for a, b, n in refused[: state[kernel.S_REFUSED]].tolist()],

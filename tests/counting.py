@@ -8,10 +8,12 @@ from pathlib import Path
 import xxhash
 from hypothesis import strategies as st
 
-from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+from tasks.detect.evaluate import evaluate
+from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import Rule, RuleSet, load_rules
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.detect.tally import ORDINARY, Tally, TallyBuilder, sample_limits, sample_shares
+from tasks.detect.touched import Touched
 from tasks.model.events import Event, EventCategory
 
 RULES = load_rules(Path(__file__).parent / "data" / "rules" / "counting.yml")

@@ -1,6 +1,6 @@
 """Tables whose rows number their source IPs, and how such tables are stored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final, Self
@@ -46,24 +46,30 @@ class Addressed:
             columns.append(self.members.gather(number).alias("address"))
         return self.rows.drop("ip").with_columns(columns)
 
+    def compact(self) -> Self:
+        """The same without names that have no row."""
+        used = self.rows["ip"].unique().sort()
+        rows = self.rows.with_columns(_ranks(used, self.names.len()).gather(self.rows["ip"]))
+        members = None if self.members is None else self.members.gather(used)
+        return replace(self, rows=rows, names=self.names.gather(used), members=members)
+
     def canonical(self) -> Self:
-        """The same with each name once, in the order of the texts."""
+        """The same with each name once, in the order of the texts; members are forgotten."""
         if (self.names.head(-1) < self.names.tail(-1)).all():
-            return self
-        names, numbers = _number(self.names)
-        ip = numbers.gather(self.rows["ip"]).alias("ip")
-        return replace(self, rows=self.rows.with_columns(ip), names=names)
+            return replace(self, members=None)
+        names, numbers = number_names(self.names)
+        ip = numbers.gather(self.rows["ip"])
+        return replace(self, rows=self.rows.with_columns(ip), names=names, members=None)
 
     @classmethod
     def of(cls, named: pl.DataFrame) -> Self:
         """These rows, of which source_ip is a text; names are in order, each once."""
-        names, numbers = _number(named["source_ip"])
-        columns = (c if c != "source_ip" else numbers.alias("ip") for c in named.columns)
-        return cls(named.select(*columns), names)
+        names, numbers = number_names(named["source_ip"])
+        return cls(named.select(c if c != "source_ip" else numbers for c in named.columns), names)
 
     @classmethod
     def united(cls, pieces: Iterable[Self], empty: Self) -> Self:
-        """All rows of *pieces* in their order; none of them is of networks."""
+        """All rows of *pieces*, in their order."""
         some = [piece for piece in pieces if piece.height]
         if len(some) < 2:
             return some[0] if some else empty
@@ -71,15 +77,43 @@ class Addressed:
         for piece in some:
             rows.append(piece.rows.with_columns((pl.col("ip") + offset).cast(pl.UInt32)))
             offset += piece.names.len()
-        return cls(pl.concat(rows), pl.concat([piece.names for piece in some]))
+        members = None
+        if any(piece.members is not None for piece in some):
+            members = pl.concat(
+                [_nothing(p.names) if p.members is None else p.members for p in some]
+            )
+        return cls(pl.concat(rows), pl.concat([piece.names for piece in some]), members)
 
 
-def _number(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The distinct *texts* in order, and where in them each of *texts* is."""
+def hash_names(names: pl.Series) -> pl.Series:
+    """`ip_hash`: what stands for source IPs where their texts would take too long."""
+    return names.hash().alias("ip_hash")
+
+
+def number_names(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The distinct *texts* in order, and as `ip` where in them each of *texts* is."""
     names = texts.unique().sort()
-    known = pl.DataFrame({"text": names}).with_row_index("number")
-    wanted = pl.DataFrame({"text": texts})
-    return names, wanted.join(known, on="text", how="left", maintain_order="left")["number"]
+    return names, find_names(names, texts)
+
+
+def find_names(names: pl.Series, wanted: pl.Series) -> pl.Series:
+    """As `ip` where in *names*, of which no two are alike, each of *wanted* is, or null."""
+    known = pl.DataFrame({"text": names}).with_row_index("ip")
+    texts = pl.DataFrame({"text": wanted})
+    return texts.join(known, on="text", how="left", maintain_order="left")["ip"]
+
+
+def recode(column: pl.Series, name: Callable[[str], str]) -> pl.Series:
+    """A column of categories with each of them called what *name* says."""
+    old = column.unique()
+    numbers = column.to_physical()
+    size = int(numbers.max()) + 1 if len(column) else 0  # type: ignore[arg-type]  # an integer
+    new = pl.Series(column.name, [name(text) for text in old], dtype=column.dtype)
+    return new.gather(_ranks(old.to_physical(), size).gather(numbers))
+
+
+def _nothing(names: pl.Series) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, names.len())
 
 
 # parts
@@ -149,26 +183,21 @@ def decode(body: bytes, schema: pl.Schema) -> Addressed:
 
 def _to_frames(table: Addressed) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Names, texts of categories, and rows that are numbers of both: only what is used."""
-    rows = table.rows
-    used = rows["ip"].unique().sort()
-    numbers = _ranks(used, table.names.len()).gather(rows["ip"]).alias("ip")
-    columns, texts = [numbers], pl.Series("text", [], dtype=pl.String)
-    for column in rows.columns:
-        if rows.schema[column] == pl.Categorical:
+    compact = table.compact()
+    rows, texts = compact.rows, pl.Series([], dtype=pl.String)
+    for name, column in zip(rows.columns, rows.get_columns(), strict=True):
+        if column.dtype == pl.Categorical:
             # not by the number that a category has in this process
-            number = rows[column].to_physical()
-            firsts = rows.select(column).unique()
-            texts = firsts[column].cast(pl.String).sort().rename("text")
-            in_order = firsts.with_columns(text=pl.col(column).cast(pl.String)).sort("text")
-            known = in_order[column].to_physical()
-            columns.append(_ranks(known, int(number.max()) + 1).gather(number).alias(column))  # type: ignore[arg-type]  # an integer
-    names = table.names.gather(used).rename("name")
-    return names.to_frame(), texts.to_frame(), rows.with_columns(columns)
+            known = column.unique().sort()
+            texts, numbers = known.cast(pl.String), column.to_physical()
+            ranks = _ranks(known.to_physical(), int(numbers.max()) + 1)  # type: ignore[arg-type]  # an integer
+            rows = rows.with_columns(ranks.gather(numbers).alias(name))
+    return compact.names.alias("name").to_frame(), texts.alias("text").to_frame(), rows
 
 
 def _ranks(known: pl.Series, size: int) -> pl.Series:
-    """For each number below *size* its position in *known*, where it is there."""
-    ranks = pl.zeros(size, dtype=pl.UInt32, eager=True)
+    """As `ip` for each number below *size* its position in *known*, where it is there."""
+    ranks = pl.zeros(size, dtype=pl.UInt32, eager=True).alias("ip")
     return ranks.scatter(known, pl.int_range(known.len(), dtype=pl.UInt32, eager=True))
 
 

@@ -7,40 +7,47 @@ made from the tallies of that hour alone, and replaced as a whole when one of it
 So it says the same however the lines came, as tallies do.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from tasks.detect.evaluate import (
-    HOUR,
-    Loaded,
-    Span,
-    Touched,
-    _unite_lines,
+from tasks.detect.addressed import (
+    Addressed,
+    decode,
+    encode,
+    hash_names,
+    number_names,
+    numbered,
+    recode,
+)
+from tasks.detect.evidence import (
     assemble,
     choose_lines,
     leading_addresses,
-    match,
-    merge_spans,
+    unite_lines,
 )
+from tasks.detect.loading import Candidates, Loaded, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import keep_lowest, sample_limits
+from tasks.detect.touched import HOUR, Span, Touched, merge_spans
+from tasks.detect.windows import match
 from tasks.model.errors import PermanentError
 
-_PAIR: Final = ["source_ip", "hour"]
-_MAGIC: Final = b"MWH1"
+_PAIR: Final = ["ip", "hour"]
+_MAGIC: Final = b"MWH2"
+_FIRST_MAGIC: Final = b"MWH1"
+"""Of parts that hold a text in every row; they are still read."""
 _MAX_BYTES: Final = 4 * 1024**2
 _TABLES: Final = {
     b"C": pl.Schema(
         {
             "source_ip": pl.String(),
             "hour": pl.Int32(),
-            "counters": pl.String(),
+            "counters": pl.Categorical(),
             "count": pl.Int64(),
             "first_minute": pl.Int32(),
             "last_minute": pl.Int32(),
@@ -50,7 +57,7 @@ _TABLES: Final = {
         {
             "source_ip": pl.String(),
             "hour": pl.Int32(),
-            "counter": pl.String(),
+            "counter": pl.Categorical(),
             "value_hash": pl.UInt64(),
         }
     ),
@@ -63,7 +70,7 @@ _TABLES: Final = {
             "object_key": pl.String(),
             "line_number": pl.Int64(),
             "line": pl.String(),
-            "counters": pl.String(),
+            "counters": pl.Categorical(),
         }
     ),
     b"A": pl.Schema(
@@ -81,35 +88,36 @@ _TABLES: Final = {
 class CountedHours:
     """Four tables by source IP and hour: counts, values, sample lines, IPv6 addresses."""
 
-    counts: pl.DataFrame
-    values: pl.DataFrame
-    samples: pl.DataFrame
-    addresses: pl.DataFrame
+    counts: Addressed
+    values: Addressed
+    samples: Addressed
+    addresses: Addressed
 
     @property
-    def tables(self) -> tuple[pl.DataFrame, ...]:
+    def tables(self) -> tuple[Addressed, ...]:
         """In the order of the fields."""
         return (self.counts, self.values, self.samples, self.addresses)
 
-    def only(self, pairs: pl.DataFrame, *, is_kept: bool = True) -> Self:
-        """What is said of these source IPs and hours, or of all others."""
-        how = "semi" if is_kept else "anti"
-        on = [column for column in _PAIR if column in pairs.columns]
-        return type(self)(*(t.join(pairs, on=on, how=how) for t in self.tables))  # type: ignore[arg-type]  # a literal
+    def only(self, ip_hashes: pl.Series) -> Self:
+        """What is said of the source IPs with these hashes."""
+        wanted = ip_hashes.implode()
+        return type(self)(*(t.only(hash_names(t.names).is_in(wanted)) for t in self.tables))
 
     def replaced(self, touched: Touched, new: Self) -> Self:
         """The same with *new* for everything that is touched."""
-        return self.united([self.only(touched.hours, is_kept=False), new])
+        others = type(self)(*(_in_hours(t, touched, is_kept=False) for t in self.tables))
+        return self.united([others, new])
 
     def by_hour(self) -> dict[int, Self]:
         """What is said of each hour of which anything is said."""
-        tables = [t.partition_by("hour", as_dict=True) for t in self.tables]
-        hours = {hour for parts in tables for (hour,) in parts}
+        canonical = [table.canonical() for table in self.tables]
+        parts = [table.rows.partition_by("hour", as_dict=True) for table in canonical]
+        hours = {hour for part in parts for (hour,) in part}
         return {
             hour: type(self)(
                 *(
-                    parts.get((hour,), table.clear())
-                    for parts, table in zip(tables, self.tables, strict=True)
+                    Addressed(part.get((hour,), table.rows.clear()), table.names)
+                    for part, table in zip(parts, canonical, strict=True)
                 )
             )
             for hour in hours
@@ -118,17 +126,15 @@ class CountedHours:
     @classmethod
     def united(cls, pieces: Iterable[Self]) -> Self:
         """All that is said in *pieces*, of which no two speak of the same IP and hour."""
-        empty = cls(*(schema.to_frame() for schema in _TABLES.values()))
-        return cls(
-            *(pl.concat(tables) for tables in zip(*_all_tables([empty, *pieces]), strict=True))
-        )
+        columns = zip(_NOTHING, *(piece.tables for piece in pieces), strict=True)
+        return cls(*(Addressed.united(tables, nothing) for nothing, *tables in columns))
 
     def to_payloads(self) -> list[bytes]:
         """Parts of a few MiB at most; the same content gives the same parts."""
         return [
             part
             for kind, table in zip(_TABLES, self.tables, strict=True)
-            for part in _encode(kind, table.sort(table.columns))
+            for part in encode(_MAGIC + kind, _in_order(table), _MAX_BYTES)
         ]
 
     @classmethod
@@ -139,11 +145,11 @@ class CountedHours:
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
         """
-        tables = {kind: [schema.to_frame()] for kind, schema in _TABLES.items()}
+        tables: dict[bytes, list[Addressed]] = {kind: [] for kind in _TABLES}
         for part in parts:
             kind, table = _decode(part)
             tables[kind].append(table)
-        return cls(*(pl.concat(pieces) for pieces in tables.values()))
+        return cls(*map(Addressed.united, tables.values(), _NOTHING))
 
 
 def count_hours(
@@ -155,34 +161,41 @@ def count_hours(
     Args:
         loaded: Of load(): all that is on record of the touched hours, and more.
     """
+    found, busy = count_without_lines(rules, loaded, touched)
+    return add_lines(found, rules, loaded.samples, busy, counted)
+
+
+def count_without_lines(
+    rules: RuleSet, loaded: Loaded, touched: Touched
+) -> tuple[CountedHours, Touched]:
+    """The touched hours without sample lines, and those of them whose lines are kept."""
     slow = rules.only(lambda rule: rule.is_slow)
-    hour = (pl.col("minute") // HOUR).alias("hour")
-    pairs = touched.hours.select(_PAIR)
     counters = {rule.counter for rule in slow.rules}
-    kept = {c: _keep_counters(c, counters) for c in _combinations(loaded.counts)}
-    relevant = [c for c, text in kept.items() if _is_counted(text)]
-    counts = loaded.counts.with_columns(hour)
-    there = counts.filter(pl.col("counters").is_in(relevant)).select(_PAIR).unique()
-    pairs = there.join(pairs, on=_PAIR, how="semi")
-    counts = counts.join(pairs, on=_PAIR, how="semi").with_columns(_renamed("counters", kept))
-    values = loaded.values.with_columns(hour, pl.col("counter").cast(pl.String))
-    values = values.filter(pl.col("counter").is_in(list(counters))).join(
-        pairs, on=_PAIR, how="semi"
-    )
+    counts, addresses = _sum_counts(loaded.counts, touched, counters)
+    values = loaded.values.filter(pl.col("counter").is_in(list(counters)))
     found = CountedHours(
-        _sum_counts(counts),
-        _lowest_values(values),
-        _TABLES[b"S"].to_frame(),
-        leading_addresses(counts),
+        counts, _lowest_values(_in_hours(_by_hour(values), touched)), _NOTHING[2], addresses
     )
-    busy = _busy(slow, found)
-    samples = loaded.samples.with_columns(hour).join(busy, on=_PAIR, how="semi")
-    place = ["source_ip", "minute"]
-    once = keep_lowest(_unite_lines(samples), sample_limits(counted or rules), place)
-    samples = samples.join(once, on=[*place, "line_hash"], how="semi")
-    return CountedHours.united(
-        [CountedHours(found.counts, found.values, _lowest_lines(samples, slow), found.addresses)]
-    )
+    return found, _busy(slow, found)
+
+
+def add_lines(
+    found: CountedHours,
+    rules: RuleSet,
+    samples: Addressed,
+    busy: Touched,
+    counted: RuleSet | None = None,
+) -> CountedHours:
+    """*found* with those of *samples* that are kept of the *busy* hours."""
+    slow = rules.only(lambda rule: rule.is_slow)
+    few = _in_hours(_by_hour(samples), busy).compact()
+    names, numbers = number_names(few.names)
+    rows = few.rows.with_columns(numbers.gather(few.rows["ip"]))
+    place = ["ip", "minute"]
+    once = keep_lowest(unite_lines(rows), sample_limits(counted or rules), place)
+    kept = rows.join(once, on=[*place, "line_hash"], how="semi")
+    lines = Addressed(_lowest_lines(kept, slow), names)
+    return CountedHours(found.counts, found.values, lines, found.addresses)
 
 
 def needed_hours(touched: Touched, rules: RuleSet) -> list[Span]:
@@ -202,9 +215,11 @@ def affected_by_hours(
 ) -> dict[str, list[Span]]:
     """The hours that evaluate_hours() speaks of, for those of *source_ips* that are touched."""
     reach = _reach(rules)
-    mine = touched.hours.filter(pl.col("source_ip").is_in(list(source_ips)))
+    names = pl.DataFrame({"source_ip": list(source_ips)}, schema={"source_ip": pl.String})
+    mine = names.with_columns(hash_names(names["source_ip"])).join(touched.hours, on="ip_hash")
+    pairs = mine.select("source_ip", "hour")
     spans: dict[str, list[Span]] = {}
-    for source_ip, hour in mine.select(_PAIR).sort(_PAIR).iter_rows():
+    for source_ip, hour in pairs.sort(pairs.columns).iter_rows():
         spans.setdefault(source_ip, []).append((hour - reach, hour + reach + 1))
     return {source_ip: merge_spans(found) for source_ip, found in spans.items()}
 
@@ -219,31 +234,35 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
     Returns:
         By source IP and hour; each speaks of all that the IP did in it.
     """
-    counted = counted.only(touched.hours.select("source_ip").unique())
-    loaded = _as_loaded(counted)
-    found = [match(n, rule, loaded) for n, rule in enumerate(rules.rules) if rule.is_slow]
-    if not found:
+    slow = [(number, rule) for number, rule in enumerate(rules.rules) if rule.is_slow]
+    counted = counted.only(touched.ips)
+    candidates = narrow(
+        [rule for _, rule in slow], _as_minutes(counted.counts), _as_minutes(counted.values)
+    )
+    if candidates.names.is_empty():
         return []
+    found = [match(number, rule, candidates) for number, rule in slow]
     hours = pl.concat([m.minutes for m in found]).drop("minute")
-    # of a million touched IPs few are suspects, and only those are spread over a day
-    suspects = Touched(touched.hours.join(hours, on="source_ip", how="semi"))
-    hours = hours.join(_affected(suspects, rules), on=_PAIR, how="semi")
+    hours = hours.join(_affected(hours, candidates, touched, rules), on=_PAIR, how="semi")
     if hours.is_empty():
         return []
     peaks = pl.concat([m.peaks for m in found]).with_columns(pl.col("peak_minute") * HOUR)
     findings = (
-        hours.join(_extents(rules, counted), on=[*_PAIR, "rule"])
+        hours.join(_extents(rules, candidates), on=[*_PAIR, "rule"])
         .join(peaks, on=[*_PAIR, "rule"])
         .sort(*_PAIR, "rule")
     )
     place = hours.select(_PAIR).unique()
-    activity = counted.counts.join(place, on=_PAIR, how="semi")
+    activity = candidates.counts.join(place, on=_PAIR, how="semi")
+    lines = candidates.number(counted.samples).join(place, on=_PAIR, how="semi")
+    used = candidates.number(counted.addresses)
     return assemble(
         rules,
+        candidates.names,
         findings,
         activity.group_by(*_PAIR, "counters").agg(pl.col("count").sum()),
-        choose_lines(rules, counted.samples.join(place, on=_PAIR, how="semi"), hours, _PAIR),
-        counted.addresses.join(place, on=_PAIR, how="semi"),
+        choose_lines(rules, lines, hours, _PAIR),
+        used.join(place, on=_PAIR, how="semi"),
     )
 
 
@@ -254,26 +273,31 @@ def _reach(rules: RuleSet) -> int:
     )
 
 
-def _affected(touched: Touched, rules: RuleSet) -> pl.DataFrame:
+def _affected(
+    hours: pl.DataFrame, candidates: Candidates, touched: Touched, rules: RuleSet
+) -> pl.DataFrame:
+    """Of a million touched IPs few are suspects, and only those are spread over a day."""
     reach, hour = _reach(rules), pl.col("hour")
+    suspects = hours.select("ip").unique()
+    ip_hash = hash_names(candidates.names).gather(suspects["ip"])
+    mine = suspects.with_columns(ip_hash).join(touched.hours, on="ip_hash")
     near = pl.int_ranges(hour - reach, hour + reach + 1, dtype=pl.Int32).alias("hour")
-    return touched.hours.select("source_ip", near).explode("hour").unique()
+    return mine.select("ip", near).explode("hour").unique()
 
 
-def _as_loaded(counted: CountedHours) -> Loaded:
-    ip_hash = pl.col("source_ip").hash().alias("ip_hash")
-    minute = pl.col("hour").alias("minute")
-    return Loaded(*(t.with_columns(ip_hash, minute) for t in counted.tables[:3]))
+def _as_minutes(table: Addressed) -> Addressed:
+    """What windows.match() takes: an hour is a minute there."""
+    return replace(table, rows=table.rows.with_columns(minute="hour"))
 
 
-def _extents(rules: RuleSet, counted: CountedHours) -> pl.DataFrame:
+def _extents(rules: RuleSet, candidates: Candidates) -> pl.DataFrame:
     """From when to when each rule's events are in each hour."""
     pieces = []
     for number, rule in enumerate(rules.rules):
         if rule.is_slow:
-            mine = [c for c in _combinations(counted.counts) if rule.counter in c.split(" ")]
+            mine = _of_counter(candidates.counts, rule.counter)
             pieces.append(
-                counted.counts.filter(pl.col("counters").is_in(mine))
+                candidates.counts.filter(mine)
                 .group_by(_PAIR)
                 .agg(pl.col("first_minute").min(), pl.col("last_minute").max())
                 .with_columns(pl.lit(number, pl.UInt32).alias("rule"))
@@ -284,58 +308,92 @@ def _extents(rules: RuleSet, counted: CountedHours) -> pl.DataFrame:
 # making them
 
 
-def _combinations(counts: pl.DataFrame) -> list[str]:
-    return counts["counters"].unique().cast(pl.String).to_list()
+def _by_hour(table: Addressed) -> Addressed:
+    return replace(table, rows=table.rows.with_columns((pl.col("minute") // HOUR).alias("hour")))
+
+
+def _in_hours(table: Addressed, touched: Touched, *, is_kept: bool = True) -> Addressed:
+    """Rows about IPs and hours that are touched, or about all others."""
+    hours = touched.hours["hour"].unique().implode()
+    ips = hash_names(table.names).is_in(touched.ips.implode())
+    near = ips.gather(table.rows["ip"]) & table.rows["hour"].is_in(hours)
+    rows = table.rows.filter(near)
+    hashes = hash_names(table.names).gather(rows["ip"])
+    touching = (
+        rows.with_columns(hashes)
+        .join(touched.hours, on=["ip_hash", "hour"], how="semi" if is_kept else "anti")
+        .drop("ip_hash")
+    )
+    if is_kept:
+        return replace(table, rows=touching)
+    return replace(table, rows=pl.concat([table.rows.filter(~near), touching]))
+
+
+def _of_counter(counts: pl.DataFrame, counter: str) -> pl.Expr:
+    known = counts["counters"].unique().cast(pl.String)
+    return pl.col("counters").is_in([c for c in known if counter in c.split(" ")])
 
 
 def _keep_counters(combination: str, counters: set[str]) -> str:
     return " ".join(c for c in combination.split(" ") if ":" not in c or c in counters)
 
 
-def _is_counted(combination: str) -> bool:
-    return ":" in combination
-
-
-def _renamed(column: str, names: dict[str, str]) -> pl.Expr:
-    if not names:
-        return pl.col(column).cast(pl.String)
-    old, new = list(names), list(names.values())
-    return pl.col(column).cast(pl.String).replace_strict(old, new, return_dtype=pl.String)
-
-
-def _sum_counts(counts: pl.DataFrame) -> pl.DataFrame:
-    minute = pl.col("minute")
-    return counts.group_by(*_PAIR, "counters").agg(
-        pl.col("count").cast(pl.Int64).sum(),
-        minute.min().alias("first_minute"),
-        minute.max().alias("last_minute"),
+def _sum_counts(
+    counts: Addressed, touched: Touched, counters: set[str]
+) -> tuple[Addressed, Addressed]:
+    """By combinations and by addresses, where any event counts for one of *counters*."""
+    column = recode(counts.rows["counters"], lambda text: _keep_counters(text, counters))
+    minute, count = pl.col("minute"), pl.col("count").cast(pl.Int64)
+    # the names of many tallies have the same IP many times: first what is next to each other
+    by_name = (
+        counts.rows.with_columns(column)
+        .group_by("ip", (minute // HOUR).alias("hour"), "counters")
+        .agg(count.sum(), minute.min().alias("first_minute"), minute.max().alias("last_minute"))
     )
+    there = _in_hours(replace(counts, rows=by_name), touched).compact()
+    names, numbers = number_names(there.names)
+    by_name = there.rows.with_columns(numbers.gather(there.rows["ip"]), name="ip")
+    counted = [text for text in column.unique().cast(pl.String) if ":" in text]
+    pairs = by_name.filter(pl.col("counters").is_in(counted)).select(_PAIR).unique()
+    by_name = by_name.join(pairs, on=_PAIR, how="semi")
+    summed = by_name.group_by(*_PAIR, "counters").agg(
+        pl.col("count").sum(), pl.col("first_minute").min(), pl.col("last_minute").max()
+    )
+    addresses = _NOTHING[3]
+    if there.members is not None:
+        address = there.members.gather(by_name["name"]).alias("address")
+        did = by_name.select(*_PAIR, address, "count")
+        addresses = Addressed(leading_addresses(did).select(_COLUMNS[3]), names)
+    return Addressed(summed.select(_COLUMNS[0]), names), addresses
 
 
-def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
+def _lowest_values(values: Addressed) -> Addressed:
+    names, numbers = number_names(values.names)
+    rows = values.rows.with_columns(numbers.gather(values.rows["ip"]))
     rank = pl.col("value_hash").rank("ordinal").over(*_PAIR, "counter")
-    distinct = values.select(*_PAIR, "counter", "value_hash").unique()
-    return distinct.filter(rank <= MAX_DISTINCT_VALUES)
+    return Addressed(rows.select(_COLUMNS[1]).unique().filter(rank <= MAX_DISTINCT_VALUES), names)
 
 
-def _busy(slow: RuleSet, found: CountedHours) -> pl.DataFrame:
+def _busy(slow: RuleSet, found: CountedHours) -> Touched:
     """
     Hours that hold their share of a rule's threshold: their lines are kept.
 
     A window is only hot when at least one of its hours is among these, and the many clients
     that come once leave no lines.
     """
-    pieces = [_TABLES[b"C"].to_frame().select(_PAIR)]
+    pieces = []
+    minute = pl.lit(0, pl.Int32)
     for rule in slow.rules:
         if rule.type == "value_count":
-            mine = found.values.filter(pl.col("counter") == rule.counter)
-            size = mine.group_by(_PAIR).agg(pl.len().alias("size"))
+            table, size = found.values, pl.len()
+            mine = table.rows.filter(pl.col("counter") == rule.counter)
         else:
-            known = [c for c in _combinations(found.counts) if rule.counter in c.split(" ")]
-            mine = found.counts.filter(pl.col("counters").is_in(known))
-            size = mine.group_by(_PAIR).agg(pl.col("count").sum().alias("size"))
-        pieces.append(size.filter(pl.col("size") >= _share(rule)).select(_PAIR))
-    return pl.concat(pieces).unique()
+            table, size = found.counts, pl.col("count").sum()
+            mine = table.rows.filter(_of_counter(table.rows, rule.counter))
+        busy = mine.group_by(_PAIR).agg(size.alias("size")).filter(pl.col("size") >= _share(rule))
+        ip_hash = hash_names(table.names).gather(busy["ip"])
+        pieces.append(busy.with_columns(ip_hash, first_minute=minute, last_minute=minute))
+    return Touched.united(pieces)
 
 
 def _share(rule: Rule) -> int:
@@ -345,54 +403,45 @@ def _share(rule: Rule) -> int:
 
 def _lowest_lines(samples: pl.DataFrame, slow: RuleSet) -> pl.DataFrame:
     counters = {rule.counter for rule in slow.rules}
-    kept = {c: _keep_counters(c, counters) for c in _combinations(samples)}
     first = pl.col("minute", "object_key", "line_number", "line").first()
+    column = recode(samples["counters"], lambda text: _keep_counters(text, counters))
     united = (
-        samples.with_columns(_renamed("counters", kept))
+        samples.with_columns(column)
         .sort("object_key", "line_number")
         .group_by(*_PAIR, "line_hash", maintain_order=True)
-        .agg(first, pl.col("counters").unique().sort().str.join(" "))
+        .agg(first, pl.col("counters").cast(pl.String).unique().sort().str.join(" "))
+        .with_columns(pl.col("counters").cast(pl.Categorical))
     )
-    lowest = keep_lowest(united, sample_limits(slow), _PAIR)
-    return lowest.select(_TABLES[b"S"].names())
+    return keep_lowest(united, sample_limits(slow), _PAIR).select(_COLUMNS[2])
 
 
 # parts
 
 
-def _all_tables(pieces: Sequence[CountedHours]) -> Iterator[tuple[pl.DataFrame, ...]]:
-    for piece in pieces:
-        yield tuple(
-            table.select(schema.names()).cast(schema)
-            for table, schema in zip(piece.tables, _TABLES.values(), strict=True)
-        )
+def _in_order(table: Addressed) -> Addressed:
+    canonical = table.canonical()
+    return replace(canonical, rows=canonical.rows.sort(canonical.rows.columns))
 
 
-def _encode(kind: bytes, table: pl.DataFrame) -> Iterator[bytes]:
-    if table.is_empty():
-        return
-    file = BytesIO()
-    file.write(_MAGIC + kind)
-    table.write_parquet(file, compression="zstd", statistics=False)
-    if file.tell() <= _MAX_BYTES or table.height == 1:
-        yield file.getvalue()
-        return
-    for piece in table.iter_slices(-(-table.height // (file.tell() // _MAX_BYTES + 2))):
-        yield from _encode(kind, piece)
-
-
-def _decode(part: bytes) -> tuple[bytes, pl.DataFrame]:
-    kind = part[len(_MAGIC) : len(_MAGIC) + 1]
-    if not part.startswith(_MAGIC) or kind not in _TABLES:
+def _decode(part: bytes) -> tuple[bytes, Addressed]:
+    magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
+    if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _TABLES:
         raise PermanentError(
             f"Counted hours in the database start with {part[:5]!r}, which this version does not "
             "know; use the version of Middlewatch that wrote them, or a newer one."
         )
+    schema, body = _TABLES[kind], part[len(_MAGIC) + 1 :]
     try:
-        return kind, pl.read_parquet(part[len(_MAGIC) + 1 :]).cast(_TABLES[kind])
-    except PolarsError as error:
+        if magic == _FIRST_MAGIC:
+            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
+        return kind, decode(body, numbered(schema))
+    except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(
         f"Counted hours in the database are damaged ({reason}); restore them from a backup, or "
         "scan their objects again in a new namespace."
     )
+
+
+_NOTHING: Final = tuple(Addressed.of(schema.to_frame()) for schema in _TABLES.values())
+_COLUMNS: Final = [table.rows.columns for table in _NOTHING]

@@ -9,31 +9,25 @@ from typing import Final
 
 import polars as pl
 
+from tasks.detect.addressed import Addressed
 from tasks.detect.allowlist import Allowlist
 from tasks.detect.counted_hours import (
     CountedHours,
+    add_lines,
     affected_by_hours,
-    count_hours,
+    count_without_lines,
     evaluate_hours,
     needed_hours,
 )
-from tasks.detect.evaluate import (
-    Loaded,
-    LoadedTally,
-    Span,
-    Touched,
-    affected_hours,
-    judge,
-    load,
-    merge_spans,
-    needed_minutes,
-)
+from tasks.detect.evaluate import judge
 from tasks.detect.incidents import chain, reach, reconcile
-from tasks.detect.networks import Grouping, Watch, only_groups, reach_of, touched_groups
+from tasks.detect.loading import Loaded, LoadedTally, candidates, load, load_within
+from tasks.detect.networks import Grouping, Watch, reach_of, touched_groups
 from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
+from tasks.detect.touched import Span, Touched, affected_hours, merge_spans, needed_minutes
 from tasks.model.incidents import Incident
 from tasks.store.counted_hours import load_counted, replace_counted
 from tasks.store.engine import Transaction, chunks
@@ -154,47 +148,59 @@ class _Evaluation:
         self._update_incidents(affected)
 
     def _touched(self, segments: Iterator[StoredSegment]) -> tuple[Touched, list[Touched]]:
-        """By any line, and by a line that each grouping counts."""
+        """By any line, and of each grouping by a line that it counts."""
         pieces: list[pl.DataFrame] = []
         counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
         for segment in segments:
-            tally = _load(segment, self._all_rules, counts_only=True).tally
+            tally = _load(segment, self._all_rules, without=b"VS").tally
             pieces.append(Touched.by([tally]).hours)
             for own, grouping in zip(counted, self._groupings, strict=True):
-                own.append(Touched.by([grouping.select(tally)]).hours)
+                own.append(grouping.touched(tally).hours)
         return Touched.united(pieces), [Touched.united(own) for own in counted]
 
     def _update_hours(self, touched: Touched, watches: Sequence[Watch]) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_minutes(touched, self._all_rules)
-        stored = load_overlapping(connection, namespace, needed)
 
         def tallies() -> Iterator[LoadedTally]:
-            for segment in stored:
-                loaded = _load(segment, self._all_rules, within=needed)
+            for segment in load_overlapping(connection, namespace, needed):
+                loaded = _load(segment, self._all_rules, without=b"S")
                 for watch in watches:
                     watch.notice(loaded.tally, needed)
                 yield loaded
 
         loaded = load(tallies(), touched, self._counted)
+        found, busy = count_without_lines(self._counted, loaded, touched)
+        fast = [rule for rule in self._counted.rules if not rule.is_slow]
+        ips = pl.concat([candidates(fast, loaded.counts, loaded.values), busy.ips]).unique()
+        samples = self._lines(ips, needed)
         if self._has_slow_rules:
-            self._count_hours(loaded, touched)
+            self._store_hours(
+                add_lines(found, self._counted, samples, busy, self._all_rules), touched
+            )
+        loaded = Loaded(loaded.counts, loaded.values, samples)
         self._note_shadow(judge(self._shadow_rules, loaded, touched))
         hours = judge(self._rules, loaded, touched, self._all_rules)
         around = (needed[0][0] // 60, -(-needed[-1][1] // 60))
         suspects = known_suspects(connection, namespace, around) | {h.source_ip for h in hours}
         affected = affected_hours(touched, self._rules, suspects)
-        found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
-        replace_hours(connection, namespace, affected, found)
+        stored = [(h.source_ip, h.hour, h.to_json()) for h in hours]
+        replace_hours(connection, namespace, affected, stored)
         return affected
 
+    def _lines(self, ips: pl.Series, needed: Sequence[Span]) -> Addressed:
+        """The sample lines of those with these hashes: most source IPs need not show any."""
+        stored = load_overlapping(self._connection, self._namespace, needed)
+        tallies = (_load(segment, self._all_rules, without=b"CV") for segment in stored)
+        return load_within(tallies, ips, (needed[0][0], needed[-1][1])).samples
+
     def _update_groups(
-        self, grouping: Grouping, touched: Touched, candidates: set[str]
+        self, grouping: Grouping, touched: Touched, noticed: set[str]
     ) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         around = reach_of(touched, grouping)
         known = known_suspects(connection, namespace, around)
-        touched = only_groups(touched, candidates | known)
+        touched = touched.only(noticed | known)
         if touched.is_empty:
             return {}
         alone = pl.DataFrame(
@@ -205,7 +211,7 @@ class _Evaluation:
         is_allowed = self._is_allowed_in if self._allowlist else None
         needed = needed_minutes(touched, grouping.rules)
         stored = load_overlapping(connection, namespace, needed)
-        tallies = (_load(segment, self._all_rules, within=needed) for segment in stored)
+        tallies = (_load(segment, self._all_rules) for segment in stored)
         united = (grouping.unite(tally, alone, is_allowed) for tally in tallies)
         loaded = load(united, touched, grouping.rules)
         self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
@@ -224,8 +230,7 @@ class _Evaluation:
     def _has_slow_rules(self) -> bool:
         return any(rule.is_slow for rule in self._counted.rules)
 
-    def _count_hours(self, loaded: Loaded, touched: Touched) -> None:
-        found = count_hours(self._counted, loaded, touched, self._all_rules)
+    def _store_hours(self, found: CountedHours, touched: Touched) -> None:
         payloads = {}
         new = found.by_hour()
         for (hour,), here in touched.hours.partition_by("hour", as_dict=True).items():
@@ -238,7 +243,7 @@ class _Evaluation:
     def _update_slow_hours(self, touched: Touched) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_hours(touched, self._counted)
-        mine = touched.hours.select("source_ip").unique()
+        mine = touched.ips
         parts = (part for span in needed for _, part in load_counted(connection, namespace, span))
         pieces = map(CountedHours.from_payloads, _some_at_a_time(parts))
         counted = CountedHours.united(piece.only(mine) for piece in pieces)
@@ -331,15 +336,6 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
 
 
-def _load(
-    segment: StoredSegment,
-    rules: RuleSet,
-    *,
-    counts_only: bool = False,
-    within: Sequence[Span] | None = None,
-) -> LoadedTally:
-    keep = segment.objects.keys()
-    tally = Tally.from_payloads(segment.payloads, keep, counts_only=counts_only)
-    if within is not None:
-        tally = tally.within((within[0][0], within[-1][1]))
+def _load(segment: StoredSegment, rules: RuleSet, *, without: bytes = b"") -> LoadedTally:
+    tally = Tally.from_payloads(segment.payloads, segment.objects.keys(), without)
     return LoadedTally(roll_up(tally, rules.ipv6_prefix), segment.objects)

@@ -20,10 +20,11 @@ from typing import Final
 
 import polars as pl
 
-from tasks.detect.addressed import Addressed
-from tasks.detect.evaluate import HOUR, LoadedTally, Span, Touched, needed_minutes
+from tasks.detect.addressed import Addressed, hash_names
+from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import MIN_NETWORK_ADDRESSES, RuleSet
 from tasks.detect.tally import Tally
+from tasks.detect.touched import HOUR, Span, Touched, needed_minutes
 
 NameGroups = Callable[[Iterable[str]], Mapping[str, str]]
 """The network of each of these source IPs that has one."""
@@ -62,6 +63,11 @@ class Grouping:
             {"source_ip": list(found), "group": list(found.values())},
             schema={"source_ip": pl.String, "group": pl.String},
         )
+
+    def touched(self, tally: Tally) -> Touched:
+        """Which networks the part of *tally* that the rules count is about, and when."""
+        nobody = _NOTICED.to_frame().select("source_ip", "hour")
+        return Touched.by([self.unite(LoadedTally(tally, {}), nobody).tally])
 
     def unite(
         self, loaded: LoadedTally, alone: pl.DataFrame, is_allowed: IsAllowed | None = None
@@ -140,7 +146,7 @@ def touched_groups(
     Where a network may say something else now.
 
     Args:
-        touched: Where lines that the rules count were added or withdrawn, by source IP.
+        touched: Where lines that the rules count were added or withdrawn, by network.
         changed: Hours for which source IPs may have become suspicious, or ceased to be.
     """
     flips = pl.DataFrame(
@@ -148,22 +154,18 @@ def touched_groups(
         schema={"source_ip": pl.String, "hour": pl.Int32},
         orient="row",
     )
+    named = flips.join(grouping.names(changed), on="source_ip")
     start = pl.col("hour") * HOUR
-    whole = flips.with_columns(first_minute=start, last_minute=start + HOUR - 1)
-    both = pl.concat([touched.hours, whole.cast(touched.hours.schema)])
-    names = grouping.names(both["source_ip"].unique())
-    return Touched.united([both.join(names, on="source_ip").with_columns(source_ip="group")])
+    whole = named.with_columns(
+        hash_names(named["group"]), first_minute=start, last_minute=start + HOUR - 1
+    )
+    return Touched.united([touched.hours, whole])
 
 
 def reach_of(touched: Touched, grouping: Grouping) -> Span:
     """From which hour to which the rules speak of what is touched, and need to know of it."""
     needed = needed_minutes(touched, grouping.rules)
     return needed[0][0] // HOUR, -(-needed[-1][1] // HOUR)
-
-
-def only_groups(touched: Touched, wanted: Collection[str]) -> Touched:
-    """What of it is about these."""
-    return Touched(touched.hours.filter(pl.col("source_ip").is_in(list(wanted))))
 
 
 def _with_any(table: pl.DataFrame, counters: Collection[str]) -> list[str]:

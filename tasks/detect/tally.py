@@ -70,8 +70,6 @@ _MAGIC: Final = b"MWT2"
 _FIRST_MAGIC: Final = b"MWT1"
 """Of parts that hold a text in every row; they are still read."""
 _KINDS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
-_LEFT_OUT: Final = (b"V", b"S")
-"""Kinds that say nothing of who did something when."""
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
 """Rows that nearly always fit into one part; what does not fit is encoded twice."""
 _FLUSH_ENTRIES: Final = 50_000
@@ -142,20 +140,20 @@ class Tally:
         cls,
         parts: Iterable[bytes],
         keep: Collection[int] | None = None,
-        *,
-        counts_only: bool = False,
+        without: bytes = b"",
     ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
 
-        With *counts_only* its values and samples are left out.
+        Args:
+            without: Kinds of parts that are passed over: C(ounts), V(alues) or S(amples).
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
         """
         tables: dict[bytes, list[Addressed]] = {kind: [] for kind in _KINDS}
         for part in parts:
-            if counts_only and part[len(_MAGIC) : len(_MAGIC) + 1] in _LEFT_OUT:
+            if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
             kind, table = _decode(part)
             tables[kind].append(table)

@@ -72,9 +72,11 @@ def count_file(path: str):
 
 def run_job(paths: Sequence[str], threads: int) -> None:
     """The whole job on files, as a process of its own."""
-    from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+    from tasks.detect.evaluate import evaluate
+    from tasks.detect.loading import LoadedTally
     from tasks.detect.rules import load_rules
     from tasks.detect.tally import Tally
+    from tasks.detect.touched import Touched
 
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:

@@ -13,17 +13,11 @@ from tasks.detect.counted_hours import (
     evaluate_hours,
     needed_hours,
 )
-from tasks.detect.evaluate import (
-    LoadedTally,
-    Touched,
-    affected_hours,
-    evaluate,
-    load,
-    merge_spans,
-    needed_minutes,
-)
+from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain, reach, reconcile
+from tasks.detect.loading import LoadedTally, load
 from tasks.detect.suspect_hours import SuspectHour
+from tasks.detect.touched import Touched, affected_hours, merge_spans, needed_minutes
 from tasks.model.incidents import Incident, Status, StoredIncident
 from tests.counting import (
     RULES,

@@ -12,10 +12,12 @@ import pytest
 
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import LineParser
-from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
+from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import load_rules
 from tasks.detect.tally import TallyBuilder
+from tasks.detect.touched import Touched
 from tasks.model.events import Unparsed
 from tests.data import make_logs
 

@@ -7,9 +7,11 @@ import pytest
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import parse_line
 from tasks.detect.counted_hours import count_hours, evaluate_hours
-from tasks.detect.evaluate import LoadedTally, Touched, judge, load
+from tasks.detect.evaluate import judge
+from tasks.detect.loading import LoadedTally, load
 from tasks.detect.rules import load_rules
 from tasks.detect.tally import TallyBuilder
+from tasks.detect.touched import Touched
 from tasks.model.events import Unparsed
 
 SHIPPED = load_rules()

@@ -9,8 +9,9 @@ from tasks.detect.counted_hours import (
     evaluate_hours,
     needed_hours,
 )
-from tasks.detect.evaluate import Touched, load, needed_minutes
 from tasks.detect.incidents import chain
+from tasks.detect.loading import load
+from tasks.detect.touched import Touched, needed_minutes
 from tasks.model.errors import PermanentError
 from tests.counting import ATTACKER, NEW_YEAR, RULES, loaded, login, request, suspect_hours
 
@@ -103,9 +104,9 @@ def test_who_is_not_counted_leaves_no_row():
     counted, _ = counted_hours([request(NEW_YEAR), *failures(0)])
     alone, _ = counted_hours([request(NEW_YEAR)])
 
-    assert counted.counts["count"].sum() == 2
-    assert counted.samples.is_empty()
-    assert all(table.is_empty() for table in alone.tables)
+    assert counted.counts.rows["count"].sum() == 2
+    assert counted.samples.rows.is_empty()
+    assert all(table.rows.is_empty() for table in alone.tables)
 
 
 def test_payloads_give_back_what_was_counted():
@@ -115,7 +116,7 @@ def test_payloads_give_back_what_was_counted():
         *(request(NEW_YEAR, f"/{n}", status=404) for n in range(9)),
     ]
     counted, _ = counted_hours(lines)
-    hours = sorted(set(counted.counts["hour"]))
+    hours = sorted(set(counted.counts.rows["hour"]))
     parts = [p for h in hours for p in counted.by_hour()[h].to_payloads()]
     again = CountedHours.from_payloads(reversed(parts))
 

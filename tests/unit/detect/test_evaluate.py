@@ -2,17 +2,15 @@
 
 import json
 
+import polars as pl
 import pytest
 
-from tasks.detect.evaluate import (
-    LoadedTally,
-    Touched,
-    affected_hours,
-    evaluate,
-    needed_minutes,
-)
+from tasks.detect.addressed import hash_names
+from tasks.detect.evaluate import evaluate
+from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import Override, RuleSet, with_thresholds
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
+from tasks.detect.touched import Touched, affected_hours, needed_minutes
 from tasks.model.incidents import EvidenceLine
 from tests.counting import (
     ATTACKER,
@@ -226,14 +224,15 @@ def test_nothing_touched_is_nothing_to_do():
 def test_within_is_what_tallies_touch():
     """Hours between the first and the last minute are touched, each with its part."""
     within = Touched.within({ATTACKER: (NEW_YEAR - 1, NEW_YEAR + 60)})
+    (attacker,) = hash_names(pl.Series([ATTACKER]))
 
     assert sorted(within.hours.rows()) == [
-        (ATTACKER, HOUR - 1, NEW_YEAR - 1, NEW_YEAR - 1),
-        (ATTACKER, HOUR, NEW_YEAR, NEW_YEAR + 59),
-        (ATTACKER, HOUR + 1, NEW_YEAR + 60, NEW_YEAR + 60),
+        (attacker, HOUR - 1, NEW_YEAR - 1, NEW_YEAR - 1),
+        (attacker, HOUR, NEW_YEAR, NEW_YEAR + 59),
+        (attacker, HOUR + 1, NEW_YEAR + 60, NEW_YEAR + 60),
     ]
     tallies = [count([requests(1, NEW_YEAR + 7)]), count([requests(1, NEW_YEAR + 3)])]
-    assert Touched.by(tallies).hours.rows() == [(ATTACKER, HOUR, NEW_YEAR + 3, NEW_YEAR + 7)]
+    assert Touched.by(tallies).hours.rows() == [(attacker, HOUR, NEW_YEAR + 3, NEW_YEAR + 7)]
 
 
 def test_evidence_says_where_it_is_and_what_for():

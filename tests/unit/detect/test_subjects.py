@@ -1,8 +1,10 @@
 """Subjects: an IPv6 client is its network."""
 
-from tasks.detect.evaluate import LoadedTally, Touched, evaluate
+from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
+from tasks.detect.loading import LoadedTally
 from tasks.detect.subjects import name_networks, roll_up
+from tasks.detect.touched import Touched
 from tests.counting import NEW_YEAR, RULES, count, request
 
 

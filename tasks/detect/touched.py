@@ -1,0 +1,210 @@
+"""What is new: where lines were added or withdrawn, and which event time that concerns."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import polars as pl
+
+from tasks.detect.addressed import hash_names
+from tasks.detect.rules import RuleSet
+from tasks.detect.tally import Tally
+
+HOUR: Final = 60
+"""Minutes in what is recomputed as a whole."""
+SLICE_SIZE: Final = 500_000
+"""IPs with an hour that are evaluated together; what is known of a million takes half a GiB."""
+
+_SCHEMA: Final = pl.Schema(
+    {
+        "ip_hash": pl.UInt64(),
+        "hour": pl.Int32(),
+        "first_minute": pl.Int32(),
+        "last_minute": pl.Int32(),
+    }
+)
+_PAIR: Final = ["ip_hash", "hour"]
+
+Span = tuple[int, int]
+"""Half-open: from the first up to, not including, the second."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Touched:
+    """
+    Where lines have been added or withdrawn.
+
+    Source IPs are hashes here. Two of them with one hash are both evaluated where one of them is
+    touched, and that says of the other what is said of it already.
+    """
+
+    hours: pl.DataFrame
+    """ip_hash, hour, first_minute, last_minute; each IP and hour once."""
+
+    @classmethod
+    def by(cls, tallies: Iterable[Tally]) -> Self:
+        """Return what these tallies touch, by being counted or by being withdrawn."""
+        minute = pl.col("minute")
+        pieces = []
+        for counts in (tally.counts for tally in tallies):
+            found = counts.rows.group_by("ip", (minute // HOUR).alias("hour")).agg(
+                minute.min().alias("first_minute"), minute.max().alias("last_minute")
+            )
+            ip_hash = hash_names(counts.names).gather(found["ip"])
+            pieces.append(found.with_columns(ip_hash).select(_SCHEMA.names()))
+        return cls.united(pieces)
+
+    @classmethod
+    def within(cls, spans: Mapping[str, tuple[int, int]]) -> Self:
+        """Return all that lies between the first and the last minute given for each IP."""
+        frame = pl.DataFrame(
+            [(ip, first, last) for ip, (first, last) in spans.items()],
+            schema={"source_ip": pl.String, "from": pl.Int32, "to": pl.Int32},
+            orient="row",
+        )
+        frame = frame.with_columns(hash_names(frame["source_ip"]))
+        start = pl.col("hour") * HOUR
+        hours = explode_hours(frame, pl.col("from"), pl.col("to"), frame.columns)
+        return cls.united(
+            [
+                hours.select(
+                    *_PAIR,
+                    first_minute=pl.max_horizontal("from", start),
+                    last_minute=pl.min_horizontal("to", start + HOUR - 1),
+                )
+            ]
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to evaluate."""
+        return self.hours.is_empty()
+
+    @property
+    def ips(self) -> pl.Series:
+        """The hashes, each once."""
+        return self.hours["ip_hash"].unique()
+
+    def only(self, source_ips: Collection[str]) -> Self:
+        """What of it is about these."""
+        wanted = hash_names(pl.Series(list(source_ips), dtype=pl.String))
+        return type(self)(self.hours.filter(pl.col("ip_hash").is_in(wanted.implode())))
+
+    def slices(self, hours: int = 24, size: int = SLICE_SIZE) -> Iterator[Self]:
+        """
+        The same in pieces of at most so many hours, and about *size* IPs with an hour.
+
+        Evaluating them one after the other needs the memory of one and gives what evaluating all
+        at once gives, as long as all tallies are on record before the first is evaluated.
+        """
+        sizes = self.hours.group_by("hour").len().sort("hour").iter_rows()
+        for start, end, together in _cut(sizes, hours, size):
+            piece = self.hours.filter(pl.col("hour").is_between(start, end))
+            parts = -(-together // size)
+            for part in range(parts):
+                is_in = pl.col("ip_hash") % parts == part
+                yield type(self)(piece.filter(is_in) if parts > 1 else piece)
+
+    @classmethod
+    def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
+        """Return what any of *pieces* touches; each has the columns of `hours` and maybe more."""
+        named = (piece.select(_SCHEMA.names()).cast(_SCHEMA) for piece in pieces)
+        there = pl.concat([_SCHEMA.to_frame(), *named])
+        first, last = pl.col("first_minute").min(), pl.col("last_minute").max()
+        # hour by hour, because groups by the million take ten times the memory of what they hold
+        united = (h.group_by(_PAIR).agg(first, last) for h in there.partition_by("hour"))
+        return cls(pl.concat([_SCHEMA.to_frame(), *united]))
+
+
+def needed_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
+    """
+    The event time that evaluate() has to be given, of the touched IPs.
+
+    Returns:
+        Minutes since the epoch, half-open, disjoint, in order. More than that does no harm.
+    """
+    reach = _reach(rules)
+    spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
+    return merge_spans((a * HOUR - reach, (b + 1) * HOUR + reach) for a, b in spans)
+
+
+def affected_hours(
+    touched: Touched, rules: RuleSet, source_ips: Collection[str]
+) -> dict[str, list[Span]]:
+    """
+    The hours that evaluate() speaks of, for those of *source_ips* that are touched.
+
+    A SuspectHour on record in these hours that evaluate() does not return is to be deleted: it
+    has no suspicious minute any more.
+
+    Returns:
+        Hours since the epoch, half-open, disjoint, in order.
+    """
+    names = pl.DataFrame({"source_ip": list(source_ips)}, schema={"source_ip": pl.String})
+    spans = (
+        names.with_columns(hash_names(names["source_ip"]))
+        .join(_affected_spans(touched, rules), on="ip_hash")
+        .select("source_ip", "from", "to")
+    )
+    found: dict[str, list[Span]] = defaultdict(list)
+    for source_ip, first, last in spans.iter_rows():
+        found[source_ip].append((first, last + 1))
+    return {source_ip: merge_spans(found[source_ip]) for source_ip in sorted(found)}
+
+
+def only_affected(
+    places: pl.DataFrame, names: pl.Series, touched: Touched, rules: RuleSet
+) -> pl.DataFrame:
+    """Those *places*, with an `ip` of *names* and an `hour`, that evaluate() speaks of."""
+    suspects = places.select("ip").unique()
+    suspects = suspects.with_columns(hash_names(names).gather(suspects["ip"]))
+    spans = suspects.join(_affected_spans(touched, rules), on="ip_hash")
+    spans = spans.with_columns(pl.col("from", "to") * HOUR)
+    pairs = explode_hours(spans, pl.col("from"), pl.col("to"), ["ip"]).unique()
+    return places.join(pairs, on=["ip", "hour"], how="semi")
+
+
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
+    """The same time in spans that are disjoint and in order."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def explode_hours(
+    frame: pl.DataFrame, first: pl.Expr, last: pl.Expr, keep: list[str], per_hour: int = HOUR
+) -> pl.DataFrame:
+    """One row per hour that holds one of the minutes from *first* to *last*."""
+    hours = pl.int_ranges(first // per_hour, last // per_hour + 1, dtype=pl.Int32).alias("hour")
+    return frame.select(*keep, hours).explode("hour")
+
+
+def _cut(sizes: Iterable[tuple[int, int]], hours: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """First and last hour of each piece, and how much is in it; *sizes* are in order of time."""
+    start = end = together = 0
+    for hour, more in sizes:
+        if together and (hour >= start + hours or together + more > size):
+            yield start, end, together
+            together = 0
+        start, end, together = (start if together else hour), hour, together + more
+    if together:
+        yield start, end, together
+
+
+def _reach(rules: RuleSet) -> int:
+    """How many minutes before or after it an event can matter."""
+    return rules.only(lambda rule: not rule.is_slow).max_timespan_seconds // 60 - 1
+
+
+def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:
+    reach = _reach(rules)
+    return touched.hours.select(
+        "ip_hash",
+        ((pl.col("first_minute") - reach) // HOUR).alias("from"),
+        ((pl.col("last_minute") + reach) // HOUR).alias("to"),
+    )

@@ -846,7 +846,7 @@ def _empty(texts: Any) -> None:  # noqa: ANN401 -- kernel.Texts
 def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel.Texts
     """Bytes that the views of the texts from *first* on can have."""
     count, size = texts.size.tolist()
-    return int(4 * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
+    return int(kernel.VIEWS * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
 
 
 def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts

@@ -734,6 +734,11 @@ def _scan_line(data, start, stop, since, until, users, seed, state, lines, words
 
 _LETTER = 0xE9
 """Stands for any letter beyond ASCII."""
+_ODD = -2
+_ROUNDS = 4
+"""As decode has them."""
+VIEWS = 6
+"""That a text can have."""
 _SIMPLE = np.array(
     [ord(chr(b).lower()) if chr(b) in _SIMPLE_TEXT else 0 for b in range(256)], np.uint8
 )
@@ -756,15 +761,16 @@ def _read_percent(source, read, end):
     """
     Read what is percent-encoded, its `%` being read: the byte or _LETTER, and the end.
 
-    (-1, 0) for what decode reads another way or has another view of: control characters, `%`, `.`,
+    (_ODD, 0) for `%`, `.` and NUL, which browsers do not encode so, and a `%` that encodes nothing.
+    (-1, 0) for what decode reads another way or has another view of: other control characters,
     backslashes, and BC and BE in UTF-8.
     """
-    if read + 2 > end:
-        return np.int64(-1), np.int64(0)
+    if read + 2 > end or _hex(source[read]) < 0 or _hex(source[read + 1]) < 0:
+        return np.int64(_ODD), np.int64(0)
     byte = _hex(source[read]) * 16 + _hex(source[read + 1])
-    if _hex(source[read]) < 0 or _hex(source[read + 1]) < 0:
-        return np.int64(-1), np.int64(0)
-    if 32 <= byte <= 126 and byte != 37 and byte != 92 and byte != 46:
+    if byte == 37 or byte == 46 or byte == 0:
+        return np.int64(_ODD), np.int64(0)
+    if 32 <= byte <= 126 and byte != 92:
         return byte + (32 if 65 <= byte <= 90 else 0), read + 2
     # U+00C0 to U+00FF, Cyrillic, and most of CJK: letters that no normalisation makes ASCII
     is_short = byte == 0xC3 or byte == 0xD0 or byte == 0xD1
@@ -786,16 +792,15 @@ def _read_percent(source, read, end):
 @njit(cache=True, nogil=True)
 def reduce_text(source, start, end, is_url, target, at):
     """
-    Write all views of a text: decoded, as a shell sees it, as a path, and that resolved.
+    Write all views of a text, as many as VIEWS, in the order of decode.view.
 
-    Views are as in decode.view, in lower case, each with a line feed after it; a letter beyond
-    ASCII is written as the byte 0xE9, whichever it is. Returns the end of what was written, or -1
-    for a text that decode.view has to see.
+    They are in lower case, each with a line feed after it; a letter beyond ASCII is written as the
+    byte 0xE9, whichever it is. Returns the end of what was written, or -1 for a text that
+    decode.view has to see.
     """
     if end - start > MAX_TEXT:
         return np.int64(-1)
     first, read = at, start
-    is_quoted = has_braces = is_path = False
     while read < end:
         byte = np.int64(_SIMPLE[source[read]])
         read += 1
@@ -808,6 +813,8 @@ def reduce_text(source, start, end, is_url, target, at):
             byte = 32
         elif byte == 37:
             byte, read = _read_percent(source, read, end) if is_url else (np.int64(-1), read)
+            if byte == _ODD:
+                return _reduce_oddly_sent(source, start, end, target, first)
         elif 65 <= byte <= 90:
             byte += 32
         last = np.int64(target[at - 1]) if at > first else np.int64(0)
@@ -815,35 +822,173 @@ def reduce_text(source, start, end, is_url, target, at):
             return np.int64(-1)
         if byte == 92 or (byte == 38 and not is_url):
             return np.int64(-1)
-        # &#  /*  0x
+        # &#  &name;  0x2e
         if (
             (byte == 35 and last == 38)
-            or (byte == 42 and last == 47)
-            or (byte == 120 and last == 48)
+            or (byte == 59 and is_url and _ends_entity(target, first, at))
+            or (byte == 120 and read > start + 1 and _is_byte_escape(source, read - 1, end))
         ):
             return np.int64(-1)
         if byte == 32 and last == 32:
             continue
-        is_quoted = is_quoted or byte == 34 or byte == 39 or byte == 94 or byte == 96
-        has_braces = has_braces or byte == 123
-        if is_url:
-            if byte == 59 and _ends_entity(target, first, at):
-                return np.int64(-1)
-            is_path = is_path or byte == 59 or (last == 47 and (byte == 47 or byte == 46))
         target[at] = byte
         at += 1
-    for read in range(first, at - 1):
-        after = target[read + 1]
-        if target[read] == 36 and (after == 64 or after == 42 or after == 123 or after == 105):
-            return np.int64(-1)  # $@  $*  ${  $i
     target[at] = 10
-    written = at
-    at += 1
-    if is_quoted or (has_braces and _lists_in_braces(target, first, written)):
-        at = _write_for_shell(target, first, written, at)
-    if is_path:
-        at = _write_as_path(target, first, written, at)
+    return _write_views(target, first, at, at + 1, is_url)
+
+
+@njit(cache=True, nogil=True)
+def _reduce_oddly_sent(source, start, end, target, at):
+    """As reduce_text, a URL encoded more than once, or in which `.`, NUL or nothing is encoded."""
+    first = at
+    for read in range(start, end):
+        byte = source[read]
+        if byte < 32 or byte > 126:
+            return np.int64(-1)
+        target[at] = byte + 32 if 65 <= byte <= 90 else (32 if byte == 43 else byte)
+        at += 1
+    is_odd = False
+    for read in range(first, at - 2):
+        if target[read] == 37:
+            high, low = target[read + 1], target[read + 2]
+            is_odd = is_odd or (high == 50 and (low == 53 or low == 101)) or (high == low == 48)
+    written = _decode_percent(target, first, at)
+    if written < 0:
+        return np.int64(-1)
+    target[written] = 10
+    at = written + 1
+    if is_odd:
+        at = _write_as_sent(source, start, end, target, at)
+    return _write_views(target, first, written, at, True)
+
+
+@njit(cache=True, nogil=True)
+def _decode_percent(target, first, end):
+    """The end of target[first:end] once it is decoded and its spaces are single; or -1."""
+    for _ in range(_ROUNDS):
+        read, at = first, first
+        while read < end:
+            byte = np.int64(target[read])
+            high = _hex(target[read + 1]) if byte == 37 and read + 2 < end else np.int64(-1)
+            low = _hex(target[read + 2]) if high >= 0 else np.int64(-1)
+            if low >= 0:
+                byte = high * 16 + low
+                byte += 32 if 65 <= byte <= 90 else 0
+                read += 2
+            last = np.int64(target[at - 1]) if at > first else np.int64(0)
+            # control characters, backslashes, letters beyond ASCII, &#  &name;  %u  0x2e
+            if (
+                (byte < 32 and byte != 0) or byte == 92 or byte > 126
+                or (byte == 35 and last == 38) or (byte == 117 and last == 37)
+                or (byte == 59 and _ends_entity(target, first, at))
+                or (byte == 120 and read > first and _is_byte_escape(target, read, end))
+            ):  # fmt: skip
+                return np.int64(-1)
+            target[at] = byte
+            at += 1
+            read += 1
+        if at == end:
+            break
+        end = at
+    at = first
+    for read in range(first, end):
+        if target[read] != 32 or at == first or target[at - 1] != 32:
+            target[at] = target[read]
+            at += 1
     return np.int64(at)
+
+
+@njit(cache=True, nogil=True)
+def _write_as_sent(source, start, end, target, at):
+    """Write what was sent, but `&`, `#` and `;` decoded; a backslash is refused before."""
+    first, read = at, start
+    while read < end:
+        byte = np.int64(source[read])
+        if byte == 37 and read + 2 < end:
+            high, low = np.int64(source[read + 1]), np.int64(source[read + 2])
+            if high == 50 and (low == 51 or low == 54):
+                byte, read = low - 16, read + 2  # %23  %26
+            elif high == 51 and low | 32 == 98:
+                byte, read = np.int64(59), read + 2  # %3b
+        byte += 32 if 65 <= byte <= 90 else 0
+        read += 1
+        if byte != 32 or at == first or target[at - 1] != 32:
+            target[at] = byte
+            at += 1
+    target[at] = 10
+    return np.int64(at + 1)
+
+
+@njit(cache=True, nogil=True)
+def _write_views(target, first, end, at, is_url):
+    """Write what other readers make of target[first:end]: SQL without NUL, a shell, and paths."""
+    is_quoted = has_braces = is_path = has_nul = False
+    for read in range(first, end):
+        byte, after = target[read], target[read + 1]
+        if _SIMPLE[byte]:
+            continue
+        if byte == 120 and read > first and _is_byte_escape(target, read, end):
+            return np.int64(-1)
+        if byte == 47:
+            if after == 42:
+                return np.int64(-1)
+            is_path = is_path or after == 47 or after == 46
+        elif byte == 36:
+            if after == 64 or after == 42 or _is_field_separator(target, read + 1, end):
+                return np.int64(-1)  # $@  $*  $ifs  ${ifs  ${@
+            is_quoted = is_quoted or after == 123 or after == 105
+        elif byte == 34 or byte == 39 or byte == 94 or byte == 96:
+            is_quoted = True
+        elif byte == 123:
+            has_braces = True
+        elif byte == 59:
+            is_path = True
+        elif byte == 0:
+            has_nul = is_path = True
+    if has_nul:
+        at = _write_without_nul(target, first, end, at)
+        if at < 0:
+            return np.int64(-1)
+    if is_quoted or (has_braces and _lists_in_braces(target, first, end)):
+        at = _write_for_shell(target, first, end, at)
+    if is_path and is_url:
+        at = _write_as_path(target, first, end, at)
+    return np.int64(at)
+
+
+@njit(cache=True, nogil=True)
+def _is_field_separator(text, at, end):
+    """Whether there is `ifs`, `{ifs`, `{@` or `{*`."""
+    if at < end and text[at] == 123:
+        at += 1
+        if at < end and (text[at] == 64 or text[at] == 42):
+            return True
+    return at + 2 < end and text[at] == 105 and text[at + 1] == 102 and text[at + 2] == 115
+
+
+@njit(cache=True, nogil=True)
+def _write_without_nul(target, first, end, at):
+    """Write target[first:end] as SQL reads it; -1 where that has a comment."""
+    begin = at
+    for read in range(first, end):
+        byte = target[read]
+        last = target[at - 1] if at > begin else np.uint8(0)
+        if (byte == 42 and last == 47) or (byte == 47 and last == 42):
+            return np.int64(-1)
+        if byte and (byte != 32 or last != 32):
+            target[at] = byte
+            at += 1
+    target[at] = 10
+    return np.int64(at + 1)
+
+
+@njit(cache=True, nogil=True)
+def _is_byte_escape(text, at, end):
+    """Whether the `x` at this position is that of `0x2e`, `0x2f` or `0x5c`."""
+    if text[at - 1] != 48 or at + 2 >= end:
+        return False
+    high, low = text[at + 1], text[at + 2] | 32
+    return (high == 50 and (low == 101 or low == 102)) or (high == 53 and low == 99)
 
 
 @njit(cache=True, nogil=True)
@@ -903,6 +1048,9 @@ def _write_as_path(target, first, end, at):
     """Write target[first:end] without parameters, `/./` and `//`; with `..`, resolved, too."""
     begin, read = at, first
     while read < end:
+        if target[read] == 0:
+            read += 1
+            continue
         if target[read] == 59:
             stop = read + 1
             while stop < end and target[stop] != 47 and target[stop] != 63 and target[stop] != 59:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import re2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.collect import lines as lines_module
@@ -273,6 +273,7 @@ PIECES = [
     *"abcAZ09 /?=&+-_.,:;'\"`<>()[]{}$|\\^%*#!@~", "%20", "%2F", "%2f", "%3D", "%C3%A9", "%c3%89",
     "%C3%BC", "%26", "%23", "%2B", "%25", "%2e", "%5C", "&lt;", "&amp;", "&#", "0x", "0X", "//",
     "/.", "..", "/*", "  ", "%0a", "%00", "%E2%80%8B", "%EF%BC%8F", "%D0%B0", "\xe9", "select", "=",
+    "x", "x2e", "ifs", "${", "%2500", "%252e", "%25%32%35", "%2E", "%3b", "u0041", "00", "5C", "lt;",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
@@ -280,12 +281,14 @@ texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 def reduce(text: str, *, is_url: bool) -> list[bytes] | None:
     """The views that the kernel writes, or None where it refuses."""
     source = np.frombuffer(text.encode() + bytes(8), np.uint8)
-    target = np.zeros(4 * len(source) + 64, np.uint8)
+    target = np.zeros(kernel.VIEWS * len(source) + 64, np.uint8)
     end = kernel.reduce_text(source, 0, len(text.encode()), is_url, target, 0)
     return None if end < 0 else bytes(target[:end]).split(b"\n")[:-1]
 
 
 @settings(max_examples=2000, deadline=None)
+@example("%20x2e", True)  # the last digit of one encoding was not taken for the first of another
+@example("/%252e%252e%252f%00/a;b", True)
 @given(texts, st.booleans())
 def test_reduced_texts_are_the_views(text, is_url):
     """What the kernel does not refuse has the views of decode, letters beyond ASCII aside."""
@@ -335,8 +338,8 @@ def test_wide_patterns_match_what_the_narrow_ones_match():
     for signature in SHIPPED.signatures:
         narrow = re2.compile(f"(?m:{signature.pattern})".encode(), options)
         wide = re2.compile(f"(?m:{widen(signature.pattern)})".encode(), options)
-        for example in examples:
-            text = example.lower().encode("latin-1", "replace")
+        for written in examples:
+            text = written.lower().encode("latin-1", "replace")
             for _ in range(3):
                 cut = sorted(generator.sample(range(len(text) + 1), 2))
                 for some in (text, text[cut[0] : cut[1]]):

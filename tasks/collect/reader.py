@@ -91,6 +91,8 @@ _TEXT = bytes(c for c in range(256) if c >= 0x20 or chr(c) in "\t\n\v\f\r\x1b")
 _BINARY_SHARE = 0.1
 """Of the first bytes; what attackers put into a log stands between lines that are understood."""
 _LEAST_BINARY = 256
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How text of Windows begins whose lines no format can understand."""
 _TOO_LONG = Unparsed(f"it is longer than {MAX_LINE_BYTES:,} bytes")
 
 
@@ -204,6 +206,12 @@ class _Reading:
 
     def _unless_binary(self, result: ObjectResult, head: bytes) -> ObjectResult:
         """What is no text and holds no line of a log, such as wtmp, is nothing to count."""
+        if head.startswith(_UTF_16) and head.count(0) * 4 > len(head):
+            error = (
+                f"'{self._log_object.object_key}' is UTF-16: have it written as UTF-8, and take it"
+                " out of quarantine."
+            )
+            return ObjectResult(self._log_object, error=error, is_final=True)
         is_understood = any(e.lines > e.lines_unparsed for e in result.extents)
         strange = len(head.translate(None, _TEXT))
         if is_understood or len(head) < _LEAST_BINARY or strange < len(head) * _BINARY_SHARE:

@@ -20,12 +20,13 @@ from tasks.collect.formats.fields import (
 from tasks.collect.formats.request import split_request, split_target
 from tasks.model.events import Event, EventCategory
 
-# No server leaves a quote in the user name unescaped, so the time is the last [...] before the
+# No server leaves a quote in the user name unescaped, but for the two by which Apache says that
+# it is empty, so the time is the last [...] before the
 # first bare quote: a user name that looks like the rest of a line cannot pass for it.
 # What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
     rb"(?!\{|<\d|[A-Z][a-z][a-z] [ \d]\d \d\d:|\d{4}-\d\d-\d\dT)"
-    rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*) '
+    rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:"")?) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )
 _STATUS_AND_SIZE = rb" (\d{1,3}|-) (\d{1,18}|-)"
@@ -74,7 +75,7 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
         http_request_referrer=referrer,
         user_agent_original=agent,
         url_domain=domain,
-        user_name=read_text(user),
+        user_name=None if user == b'""' else read_text(user),
     )
     return (event,)
 

@@ -20,7 +20,7 @@ _ACCESS_TIME = re.compile(
     rb"\[?(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d)(?:\.\d+)? ([+-]\d{4})\]?"
 )
 _ISO_TIME = re.compile(
-    rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d):(\d\d)(?:[.,]\d+)?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
+    rb"(\d{4}[-/]\d\d[-/]\d\d)[T ](\d\d:\d\d):(\d\d)(?:[.,]\d+)?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
 )
 _EPOCH = re.compile(rb"(\d{1,19})(?:\.\d*)?")
 _EPOCH_UNITS = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))

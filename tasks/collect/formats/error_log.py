@@ -12,7 +12,14 @@ and modules/aaa/mod_auth_basic.c of Apache
 import re
 from dataclasses import replace
 
-from tasks.collect.formats.fields import HOST_NAME, IMPOSSIBLE_TIME, Parsed, read_address, read_text
+from tasks.collect.formats.fields import (
+    HOST_NAME,
+    IMPOSSIBLE_TIME,
+    Parsed,
+    read_address,
+    read_text,
+    strip_port,
+)
 from tasks.collect.formats.request import Context, build_request, split_request
 from tasks.model.events import EventCategory, Unparsed
 
@@ -34,7 +41,7 @@ _MANY_CLIENTS = Unparsed("it names more than one client, and a client may have w
 
 _APACHE = re.compile(
     rb"\[[A-Z][a-z][a-z] ([A-Z][a-z][a-z]) ([ \d]\d) (\d\d:\d\d:\d\d)(?:\.\d+)? (\d{4})\] "
-    rb"\[[^\]\s]*\] (?:\[pid [^\]]*\] )?(?:\[[^\]\s]*:[^\]\s]*\] )?"
+    rb"\[[^\]\s]*\] (\[pid [^\]]*\] )?(?:\[[^\]\s]*:[^\]\s]*\] )?"
     rb"(?:[^\s\[]+\.c\(\d+\): )?(?:\(\d+\)[^\[]*: )?"
     rb"(?:\[(?:client|remote) ([^\]\s]+)\] )?(.*)",
     re.DOTALL,
@@ -86,9 +93,11 @@ def parse_apache_error(line: bytes, context: Context) -> Parsed | None:
     match = _APACHE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if match is None:
         return None
-    month, day, time, year, client, message = match.groups()
+    month, day, time, year, process, client, message = match.groups()
     if client is None:
         return ()
+    if process is not None:  # 2.4, which writes a port after the address
+        client = strip_port(client)
     request = _APACHE_REQUEST.search(message)
     return _build_event(
         client,

@@ -48,6 +48,17 @@ def _read_address(field: bytes) -> str | None:
     return None
 
 
+def strip_port(field: bytes) -> bytes:
+    """
+    The address in what is an address and a port for certain.
+
+    Without brackets around it, the port looks like one more group of an IPv6 address.
+    """
+    address, _, port = field.rpartition(b":")
+    is_bare = b":" in address and not address.startswith(b"[") and port.isdigit()
+    return address if is_bare and read_address(address) else field
+
+
 def read_text(field: bytes) -> str | None:
     r"""
     The text of a quoted field, unescaped one level; None for `-` and for nothing.

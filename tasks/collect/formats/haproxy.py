@@ -50,11 +50,5 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
     return build_request(texts, context, timestamp)
 
 
-def parse_haproxy_message(message: bytes, context: Context, timestamp: int) -> Parsed:
-    """What HAProxy said to syslog; nothing for connections without a request and for notices."""
-    parsed = parse_haproxy(message, context, timestamp)
-    return () if parsed is None else parsed
-
-
 def _decode(match: re.Match[bytes]) -> bytes:
     return bytes.fromhex(match[1].decode())

@@ -300,9 +300,7 @@ def _items(value: object) -> Sequence[Record]:
 def _parse_cloudfront(record: Record, context: Context) -> Parsed:
     texts = ((name, read_text(value)) for name, value in record.items())
     fields = {name: text.encode() for name, text in texts if text is not None}
-    epoch = fields.get("timestamp(ms)", b"")
-    timestamp = context.clock.read_time(epoch)
-    return parse_record(fields, context, timestamp, is_url_encoded=True)
+    return parse_record(fields, context, is_url_encoded=True)
 
 
 def _say_nothing(_record: Record, _context: Context) -> Parsed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tasks.collect.formats import text, w3c
 from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.clock import ObjectClock
+from tasks.collect.formats.container import unwrap_line
 from tasks.collect.formats.error_log import parse_apache_error, parse_nginx_error
 from tasks.collect.formats.fields import Parsed
 from tasks.collect.formats.forwarded import TrustedProxies
@@ -148,6 +149,12 @@ class LineParser:
         return self._parse_w3c if name == W3C else BUILT_IN[name]
 
     def _detect(self, line: bytes, context: Context) -> Parsed | None:
+        inner = unwrap_line(line)
+        if inner is None:
+            return self._detect_own(line, context)
+        return self._detect_own(inner, context) if inner.strip() else ()
+
+    def _detect_own(self, line: bytes, context: Context) -> Parsed | None:
         start = _START.match(line)
         parsed = _BY_START[start.lastgroup or ""](line, context) if start else None
         if parsed is not None:

@@ -2,7 +2,7 @@
 
 from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.fields import Parsed
-from tasks.collect.formats.haproxy import parse_haproxy_message
+from tasks.collect.formats.haproxy import parse_haproxy
 from tasks.collect.formats.request import Context
 from tasks.collect.formats.sshd import parse_sshd
 
@@ -17,7 +17,9 @@ def parse_message(
     if program in SSHD:
         return parse_sshd(message, timestamp)
     if program == b"haproxy":
-        return parse_haproxy_message(message, context, timestamp)
+        parsed = parse_haproxy(message, context, timestamp)
+        # `option httplog clf`; the rest is connections without a request, and notices
+        return parse_access_message(message, context) if parsed is None else parsed
     return ()
 
 

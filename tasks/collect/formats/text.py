@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.collect.formats.fields import Parsed, read_text
+from tasks.collect.formats.fields import Parsed, read_text, strip_port
 from tasks.collect.formats.request import Context, Texts, build_request, split_request
 from tasks.model.events import Unparsed
 
@@ -67,6 +67,7 @@ def read_fields(fields: dict[str, bytes | None]) -> dict[str, str | None]:
 def _read_load_balancer(fields: dict[str, bytes | None]) -> Texts:
     """Its request line holds a URL that it made from what the client sent: `GET https://...`."""
     method, url = split_request(fields.pop("request") or b"")
+    fields["source_ip"] = strip_port(fields["source_ip"] or b"")
     texts = read_fields(fields)
     if method in (None, "-"):  # `- http://host:80- -`: the request was not understood
         return texts

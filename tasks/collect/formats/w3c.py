@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.request import Context, build_request
 from tasks.model.events import Unparsed
@@ -130,7 +129,6 @@ class W3CLines:
 def parse_record(
     record: Mapping[str, bytes],
     context: Context,
-    timestamp: int | None = None,
     *,
     is_url_encoded: bool,
 ) -> Parsed:
@@ -140,27 +138,22 @@ def parse_record(
     Args:
         record: Values by field name.
         context: The clock that understands its time, and the proxies that are trusted.
-        timestamp: Where the fields `date` and `time` do not say it.
         is_url_encoded: CloudFront writes headers with `%20`, IIS with `+` for blanks.
     """
-    if timestamp is None:
-        date, time = record.get("date", b""), record.get("time", b"")
-        if not (_DATE.fullmatch(date) and _TIME.fullmatch(time)):
-            return _TOO_FEW_FIELDS
-        timestamp = read_w3c_time(context.clock, date, time)
+    date, time = record.get("date", b""), record.get("time", b"")
+    epoch = record.get("timestamp(ms)") or record.get("timestamp")
+    if _DATE.fullmatch(date) and _TIME.fullmatch(time):
+        timestamp = context.clock.read_iso_time(date + b"T" + time[:5], time[6:8], b"Z")
+    elif epoch is not None:
+        timestamp = context.clock.read_time(epoch)
+    else:
+        return _TOO_FEW_FIELDS
     if timestamp is None:
         return IMPOSSIBLE_TIME
     if "c-ip" not in record:
         return _TOO_FEW_FIELDS
     texts = _read_texts(record, is_url_encoded=is_url_encoded)
     return build_request(texts, context, timestamp) if texts.get("source_ip") else ()
-
-
-def read_w3c_time(clock: ObjectClock, date: bytes, time: bytes) -> int | None:
-    """Seconds since the epoch; None for what is no time or does not exist."""
-    if not (_DATE.fullmatch(date) and _TIME.fullmatch(time)):
-        return None
-    return clock.read_iso_time(date + b"T" + time[:5], time[6:8], b"Z")
 
 
 def _read_texts(record: Mapping[str, bytes], *, is_url_encoded: bool) -> dict[str, str | None]:

@@ -119,6 +119,15 @@ def test_user_names_with_quotes_do_not_hide_a_request(user):
     assert (event.source_ip, event.timestamp, event.url_path) == ("192.0.2.7", TIMESTAMP, "/x")
 
 
+@pytest.mark.parametrize("before", ["192.0.2.7 -", "www.shop.example:443 192.0.2.7 -"])
+def test_empty_user_name(before):
+    """An empty name in the Authorization header, which Apache writes as two quotes, hides nothing."""
+    event = parse(f'{before} "" {TIME} "GET /x HTTP/1.1" 401 1')
+
+    assert (event.source_ip, event.timestamp, event.url_path) == ("192.0.2.7", TIMESTAMP, "/x")
+    assert event.user_name is None
+
+
 @pytest.mark.parametrize(
     ("logged", "agent"),
     [

@@ -35,9 +35,22 @@ def test_a_binary_file_is_set_aside_at_once(tmp_path, content):
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_set_aside_at_once(tmp_path, encoding):
+    """The reason says what to do, also where its comments look as if they were understood."""
+    text = "\ufeff#Fields: date time c-ip\r\n" + LINES.decode()
+    result = read_one(tmp_path, "u_ex.log", text.encode(encoding))
+
+    assert result.is_final
+    assert result.error == (
+        "'u_ex.log' is UTF-16: have it written as UTF-8, and take it out of quarantine."
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        b"\xff\xfe\n" + LINES,
         b"\0" * 5000
         + b"\n"
         + LINES,  # what copytruncate leaves before a writer that kept its place
@@ -46,7 +59,7 @@ def test_a_binary_file_is_set_aside_at_once(tmp_path, content):
         "Журнал, который никто не понимает 😀\n".encode() * 50,
         b"\x16\x03\x01\n",
     ],
-    ids=["hole", "tail", "text", "utf-8", "short"],
+    ids=["mark", "hole", "tail", "text", "utf-8", "short"],
 )
 def test_a_log_with_strange_bytes_is_a_log(tmp_path, content):
     """One line that is understood is enough, and so is text that nobody understands."""

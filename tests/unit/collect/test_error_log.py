@@ -62,6 +62,28 @@ def test_login_at_apache(message, user, is_invalid):
     assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
 
 
+@pytest.mark.parametrize(
+    ("client", "source_ip"),
+    [
+        ("2001:db8::7:555", "2001:db8::7"),
+        ("2001:db8:1:2:3:4:5:6:41234", "2001:db8:1:2:3:4:5:6"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6"),
+    ],
+)
+def test_port_behind_ipv6_at_apache(client, source_ip):
+    """Since 2.4 a port follows the address, without brackets around that."""
+    event = parse(APACHE.replace("192.0.2.7:555", client) + "AH00126: Invalid URI")
+
+    assert event.source_ip == source_ip
+
+
+def test_ipv6_without_port_at_apache():
+    """2.2 writes none: the last group belongs to the address."""
+    event = parse("[Sun Feb 22 22:10:01 2026] [error] [client 2001:db8::7:555] File does not exist")
+
+    assert event.source_ip == "2001:db8::7:555"
+
+
 def test_refusal_at_nginx():
     """Client, request and reason are known; it is no second request beside the access log's."""
     event = parse(NGINX + "access forbidden by rule" + TAIL)

@@ -266,6 +266,14 @@ def test_forwarded_address():
         assert event.source_ip == "198.51.100.9", name
 
 
+@pytest.mark.parametrize("time", ["2026/02/22 22:10:01", "2026/02/22 22:10:01.123456789"])
+def test_wall_time_of_caddy(time):
+    """Its `time_format wall` has slashes and no zone."""
+    event = parse({**SAMPLES["caddy"], "ts": time})
+
+    assert event.timestamp == TIMESTAMP
+
+
 def test_blocked_by_waf():
     """A blocked request was answered 403 and says by which rule."""
     event = parse({**SAMPLES["aws_waf"], "action": "BLOCK", "responseCodeSent": None})

@@ -125,6 +125,14 @@ def test_agent_that_looks_like_a_line(name, hostile):
     assert VICTIM in (event.user_agent_original or "")
 
 
+@pytest.mark.parametrize("client", ["2001:db8::7:2817", "[2001:db8::7]:2817"])
+def test_ipv6_at_a_load_balancer(client):
+    """What follows the last colon is the port, with and without brackets."""
+    event = parse(SAMPLES["alb"].replace("192.0.2.7:2817", client))
+
+    assert event.source_ip == "2001:db8::7"
+
+
 def test_request_that_a_load_balancer_did_not_understand():
     """A malformed request is an event without a target."""
     line = SAMPLES["alb"].replace(
@@ -140,6 +148,17 @@ def test_amazon_itself():
     line = SAMPLES["s3"].replace(" 192.0.2.7 ", " - ").encode()
 
     assert parse_line(line, CLOCK) == ()
+
+
+def test_common_format_of_haproxy():
+    """`option httplog clf` is an access line."""
+    event = parse(
+        'Feb 22 22:10:01 lb haproxy[1]: 192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "GET /a HTTP/1.1" '
+        '404 2750 "" "" 33317 655 "http-in" "static" "srv1" 10 0 30 69 109 ---- 1 1 1 1 0 0 0 "" ""'
+    )
+
+    assert (event.source_ip, event.url_original) == ("192.0.2.7", "/a")
+    assert (event.timestamp, event.http_response_status_code) == (TIMESTAMP, 404)
 
 
 def test_bad_request_at_haproxy():

@@ -115,6 +115,22 @@ def test_cloudfront_with_directive(parser):
     assert (event.source_ip, event.url_original) == ("192.0.2.7", "/a")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [(b"timestamp", b"1771798201"), (b"timestamp(ms)", b"1771798201123")]
+)
+def test_time_since_the_epoch(parser, field, value):
+    """CloudFront can be told to write that and no date."""
+    parser.parse(b"#Fields: " + field + b" c-ip cs-method cs-uri-stem")
+
+    (event,) = parser.parse(value + b"\t192.0.2.7\tGET\t/a")
+
+    assert (event.timestamp, event.source_ip, event.url_original) == (
+        1771798201,
+        "192.0.2.7",
+        "/a",
+    )
+
+
 def test_xml(parser):
     """An IIS event of the Windows event log says the same."""
     check(parser.parse(XML))

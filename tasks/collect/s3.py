@@ -2,10 +2,10 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import boto3
 from botocore import exceptions
@@ -15,6 +15,7 @@ from botocore.parsers import ResponseParserError
 from tasks.collect.credentials import Account
 from tasks.collect.pattern import Pattern
 from tasks.collect.source import Ledger, recall
+from tasks.model.deadline import answer_within
 from tasks.model.errors import ConfigurationError, MiddlewatchError, ObjectError, TransientError
 from tasks.model.objects import LogObject, Plan
 from tasks.model.text import make_visible
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_s3.client import S3Client
 
+T = TypeVar("T")
+
 _ATTEMPTS = 4
 """
 Of each request, and no more by Prefect, unlike with other services: a listing and a batch are
@@ -30,6 +33,10 @@ thousands of requests, and one that is answered "slow down" is no reason to make
 """
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
+_ANSWER_SECONDS = 300
+"""For all attempts of a request: time-outs only limit the wait for the next byte."""
+_SLOWEST_BYTES_PER_SECOND = 4096
+"""Of a body; what comes slower does not come to an end."""
 _CREDENTIAL_CODES = {
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
@@ -118,8 +125,10 @@ class Bucket:
     def _open(self, log_object: LogObject) -> Iterator[BinaryIO]:
         key = log_object.object_key
         try:
-            answer = self._client.get_object(
-                Bucket=self._bucket, Key=key, IfMatch=f'"{log_object.version}"'
+            answer = _ask(
+                lambda: self._client.get_object(
+                    Bucket=self._bucket, Key=key, IfMatch=f'"{log_object.version}"'
+                )
             )
         except _FAILURES as error:
             raise self._not_readable(key, error) from None
@@ -130,10 +139,12 @@ class Bucket:
             body.close()
 
     def _list(self) -> Iterator[LogObject]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
         )
-        for page in pages:
+        while (page := _ask(lambda: next(pages, None))) is not None:
             if "IsTruncated" not in page:  # a proxy's page, which reads like an empty bucket
                 raise ResponseParserError("no listing")
             for entry in page.get("Contents", ()):
@@ -209,6 +220,14 @@ def _connect(account: Account | None) -> "S3Client":
     return account.open_session().client("s3", config=config, endpoint_url=account.endpoint_url)
 
 
+def _ask(request: Callable[[], T]) -> T:
+    """What *request* returns or raises; a lost connection where that takes for ever."""
+    try:
+        return answer_within(_ANSWER_SECONDS, request)
+    except TimeoutError:
+        raise exceptions.ReadTimeoutError(endpoint_url="S3") from None
+
+
 def _open_session() -> boto3.Session:
     # Unlike the other AWS SDKs, boto3 does not know AWS_REGION.
     return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
@@ -244,9 +263,10 @@ class _Body(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
+        seconds = _READ_SECONDS + len(view) / _SLOWEST_BYTES_PER_SECOND
         try:
-            data = self._body.read(len(view))
-        except _LOST_CONNECTION as error:
+            data: bytes = answer_within(seconds, lambda: self._body.read(len(view)))
+        except (*_LOST_CONNECTION, TimeoutError) as error:
             raise TransientError(
                 f"The connection was lost while {self._name} was read ({type(error).__name__})."
             ) from None

@@ -305,6 +305,26 @@ def test_a_store_that_never_answers_is_given_up(database, faulty, monkeypatch):
     assert {GOOD, BAD} == set(scans.found(database))
 
 
+@pytest.mark.parametrize("what", ["object", pytest.param("listing", marks=pytest.mark.matrix)])
+def test_an_answer_that_comes_a_byte_at_a_time_is_given_up(database, faulty, monkeypatch, what):
+    """No single wait is long, and no answer comes to an end: the run does, and the next one reads."""
+    monkeypatch.setattr(s3, "_READ_SECONDS", 1)
+    monkeypatch.setattr(s3, "_ANSWER_SECONDS", 2)
+    monkeypatch.setattr(s3, "_SLOWEST_BYTES_PER_SECOND", 1 << 40)
+    faulty.trickling = READS_ONE if what == "object" else re.compile(r"GET /logs/?\?")
+    began_at = time.monotonic()
+
+    first = scan("s3://logs")
+    faulty.heal()
+    second = scan("s3://logs")
+
+    assert time.monotonic() - began_at < 60
+    assert first.state is RunState.INCOMPLETE
+    assert second.state is RunState.DONE
+    assert {GOOD, BAD} == set(scans.found(database))
+    assert all(scans.coverages(database))
+
+
 # files that change
 
 

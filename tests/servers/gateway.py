@@ -10,7 +10,9 @@ An HTTP gateway before another server: what it is told to refuse never gets ther
 import http.client
 import re
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -35,6 +37,8 @@ class Gateway:
         self.upstream = urlsplit(upstream).netloc
         self.refusals: list[Refusal] = []
         self.triggers: list[tuple[re.Pattern[str], Callable[[], object]]] = []
+        self.trickling: re.Pattern[str] | None = None
+        """Requests that are answered a byte at a time from the tenth byte on."""
         self.requests: list[str] = []
         """`METHOD path` of each, in order of arrival."""
         self.lock = threading.Lock()
@@ -65,6 +69,11 @@ class Gateway:
     def heal(self) -> None:
         """Pass everything on."""
         self.refusals.clear()
+        self.trickling = None
+
+    def is_slow(self, request: str) -> bool:
+        """Whether it is answered a byte at a time."""
+        return self.trickling is not None and self.trickling.match(request) is not None
 
     def find_refusal(self, request: str) -> Refusal | None:
         """The one that this request meets; it counts as used."""
@@ -117,7 +126,7 @@ def _handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
                 for k, v in response.getheaders()
                 if k.lower() not in ("transfer-encoding", "content-length", "connection")
             }
-            self._answer(response.status, headers, content)
+            self._answer(response.status, headers, content, is_slow=gateway.is_slow(request))
             connection.close()
 
         def do_GET(self) -> None:
@@ -132,14 +141,21 @@ def _handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._pass_on()
 
-        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        def _answer(
+            self, status: int, headers: dict[str, str], content: bytes, *, is_slow: bool = False
+        ) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+            if self.command == "HEAD":
+                return
+            pieces = [content[:10], *(bytes([b]) for b in content[10:])] if is_slow else [content]
+            with suppress(OSError):  # the client may have given up
+                for piece in pieces:
+                    self.wfile.write(piece)
+                    time.sleep(0.2 if is_slow else 0)
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

@@ -96,7 +96,7 @@ class TavilySearch:
                 f"Tavily cannot be reached or broke off its answer ({type(error).__name__}):"
                 " check TAVILY_API_URL and the network."
             )
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             # The client believes every 200 to be an object of results.
             return TransientError(
                 f"Tavily answered with something that is no search result"

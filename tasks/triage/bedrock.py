@@ -229,7 +229,7 @@ class BedrockAnalyst:
             return Refused(_name_problem(error))
         except (BotoCoreError, ClientError) as error:
             return self._explain(error)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             # langchain-aws wraps one kind of denial; all else here is a body that is no reply.
             if isinstance(error.__cause__, ClientError):
                 return self._explain(error.__cause__)
@@ -430,8 +430,8 @@ def _count_tokens(parsed: dict[str, Any], **_: object) -> None:
     usage = parsed.get("usage") or {}
     if (meter := _meter.get()) is not None:
         for field in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"):
-            meter.input_tokens += usage.get(field) or 0
-        meter.output_tokens += usage.get("outputTokens") or 0
+            meter.input_tokens += max(usage.get(field) or 0, 0)
+        meter.output_tokens += max(usage.get("outputTokens") or 0, 0)
 
 
 def _name_problem(error: BaseException | None) -> str:

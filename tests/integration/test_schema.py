@@ -16,11 +16,12 @@ class KilledError(Exception):
 def test_a_migration_that_died_after_each_of_its_statements_is_finished(database_url):
     """MySQL keeps what was created before, so the next process goes on from there."""
     engine = engine_for(database_url)
-    created = set()
+    done = set()
 
     def die_once_after_each(_connection, _cursor, statement, *_):
-        if statement.strip().startswith("CREATE") and statement not in created:
-            created.add(statement)
+        is_change = statement.split()[0] in ("CREATE", "ALTER", "INSERT", "UPDATE")
+        if is_change and statement not in done:
+            done.add(statement)
             raise KilledError
 
     event.listen(engine, "after_cursor_execute", die_once_after_each)

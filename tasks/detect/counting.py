@@ -14,7 +14,7 @@ from tasks.collect.formats.parser import ChooseFormat
 from tasks.collect.reader import BlockSink, read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
-from tasks.detect.tally import Tally, TallyBuilder
+from tasks.detect.tally import TallyBuilder, WrittenTally
 from tasks.model.errors import MiddlewatchError, TransientError
 from tasks.model.objects import (
     Batch,
@@ -39,7 +39,7 @@ class Counted:
     """What reading a batch came to; nothing of it is on record yet."""
 
     results: tuple[ObjectResult, ...]
-    tally: Tally
+    tally: WrittenTally
     """Extents are numbered in the order of the results, which is what the ledger expects."""
     left_out: tuple[SkippedObject, ...] = ()
     """Objects that would not be read today, through no fault of theirs: no attempt is counted."""
@@ -97,7 +97,7 @@ def count_batch(
         if result is not None:
             results.append(result)
             extent += len(result.extents)
-    return Counted(tuple(results), builder.build(), tuple(left_out), builder.slowed_by)
+    return Counted(tuple(results), builder.write(), tuple(left_out), builder.slowed_by)
 
 
 def _explain_unexpected(error: Exception) -> str:
@@ -154,4 +154,4 @@ def _segment_without(counted: Counted, taken: Collection[LogObject]) -> "Segment
     first, last = tally.first_minute, tally.last_minute
     if first is None or last is None:
         return None
-    return Segment(first, last, tuple(tally.to_payloads()))
+    return Segment(first, last, tally.parts)

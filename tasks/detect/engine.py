@@ -44,7 +44,6 @@ from tasks.detect.judged import Counters, Judged, hash_value
 from tasks.detect.packed import (
     COUNTER_BITS,
     END_OF_TEXT,
-    IP_BITS,
     Names,
     PackedCounts,
     PackedSamples,
@@ -109,7 +108,9 @@ _FULL_HASHES: Final = 4
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
 _MAX_COUNTERS: Final = 1 << COUNTER_BITS
-_MAX_IPS: Final = 1 << (IP_BITS - 1)
+_MAX_IPS: Final = 1 << 19
+_MOST_BYTES: Final = 12 * 1024**2
+"""Of results; more are written."""
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
@@ -422,6 +423,7 @@ class _Columns:
             self._count(
                 source, lines[:rows], words[:rows, k.OF_LINE].copy() if hashes is None else hashes
             )
+        self._make_room_for_results()
         if source.others:
             refused_lines.sort()
         count = int(state[k.S_COUNT]) + len(source.others)
@@ -455,7 +457,7 @@ class _Columns:
             self._key_outcomes.fill(-1)
             self._known_keys = 0
         if state[k.S_IPS] > _MAX_IPS:
-            self._builder.add_tables(self._pop_tables())
+            self._builder.spill()
             self._ip_slots.fill(-1)
             self._full_counts.fill(0)
             state[k.S_IPS] = 0
@@ -730,6 +732,14 @@ class _Columns:
             return line
         event = _parse(access_line)
         return self._builder.sample_text(event, line, self._builder.judge(event)).encode()
+
+    def _make_room_for_results(self) -> None:
+        results = (self._packed, self._values, self._samples)
+        if sum(result.size for result in results) > _MOST_BYTES:
+            for result in results:
+                result.compact()
+            if 2 * sum(result.size for result in results) > _MOST_BYTES:
+                self._builder.spill()
 
     def _drain(self) -> None:
         used = self._counts.nonzero()[0]

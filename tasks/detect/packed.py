@@ -25,9 +25,6 @@ LAST_PACKED_MINUTE: Final = (1 << MINUTE_BITS) - 1
 COUNTER_BITS: Final = 13
 END_OF_TEXT: Final = 2
 """Bytes that end a text: a carriage return and a line feed, so that texts may end with either."""
-_COMPACT_ROWS: Final = 1_000_000
-_COMPACT_VALUES: Final = 200_000
-_COMPACT_BYTES: Final = 16 * 1024**2
 
 
 class Names(NamedTuple):
@@ -53,14 +50,19 @@ class PackedCounts:
     def __init__(self) -> None:
         """Nothing is counted yet."""
         self._pieces: dict[int, list[tuple[Words, Counts]]] = {}
+        self.size = 0
+        """In bytes."""
 
     def add(self, extent: int, keys: Words, counts: Counts) -> None:
         """Each key is that much more."""
         pieces = self._pieces.setdefault(extent, [])
         pieces.append((keys, counts))
-        # the first piece is what was summed up before, and doubles before it is summed up again
-        if sum(len(k) for k, _ in pieces[1:]) > _COMPACT_ROWS + len(pieces[0][0]):
-            self._pieces[extent] = [_sum_up(*_join(pieces))]
+        self.size += keys.nbytes + counts.nbytes
+
+    def compact(self) -> None:
+        """Each key is there once."""
+        self._pieces = {e: [_sum_up(*_join(pieces))] for e, pieces in self._pieces.items()}
+        self.size = sum(k.nbytes + c.nbytes for ((k, c),) in self._pieces.values())
 
     def add_each(self, extents: Extents, keys: Words, counts: Counts) -> None:
         """Each key is that much more under its own extent."""
@@ -71,7 +73,7 @@ class PackedCounts:
 
     def drop(self, extent: int) -> None:
         """Nothing is counted under this extent."""
-        self._pieces.pop(extent, None)
+        self.size -= sum(k.nbytes + c.nbytes for k, c in self._pieces.pop(extent, ()))
 
     def ips(self, count: int) -> npt.NDArray[np.bool_]:
         """Which of so many numbered IPs have counts."""
@@ -88,6 +90,7 @@ class PackedCounts:
             keys, counts = _join(self._pieces.pop(extent))
             keys, counts = _sum_up(_rank_keys(keys, ips, counters), counts)
             pieces.append((keys, counts, np.full(len(keys), extent, np.uint32)))
+        self.size = 0
         keys = np.concatenate([piece[0] for piece in pieces])
         counts = np.concatenate([piece[1] for piece in pieces])
         extents = np.concatenate([piece[2] for piece in pieces])
@@ -104,25 +107,35 @@ class PackedValues:
     def __init__(self) -> None:
         """There is none yet."""
         self._pieces: list[tuple[Extents, Words, Words]] = []
-        self._new_rows = 0
+        self.size = 0
+        """In bytes."""
 
     def add(self, extents: Extents | int, keys: Words, hashes: Words) -> None:
         """Each key has that hash, too."""
-        self._pieces.append((np.broadcast_to(np.uint32(extents), keys.shape), keys, hashes))
-        self._new_rows += len(keys)
-        if self._new_rows > _COMPACT_VALUES + len(self._pieces[0][0]):
-            self._pieces = [_take_lowest(*_join_all(self._pieces))]
-            self._new_rows = 0
+        self._add(np.broadcast_to(np.uint32(extents), keys.shape), keys, hashes)
+
+    def compact(self) -> None:
+        """Only the lowest hashes of each key are there, each once."""
+        if self._pieces:
+            pieces, self._pieces, self.size = self._pieces, [], 0
+            self._add(*_take_lowest(*_join_all(pieces)))
 
     def drop(self, extent: int) -> None:
         """No value is kept under this extent."""
-        self._pieces = [tuple(c[e != extent] for c in (e, k, h)) for e, k, h in self._pieces]
+        pieces, self._pieces, self.size = self._pieces, [], 0
+        for extents, keys, hashes in pieces:
+            others = extents != extent
+            self._add(extents[others], keys[others], hashes[others])
+
+    def _add(self, extents: Extents, keys: Words, hashes: Words) -> None:
+        self._pieces.append((extents, keys, hashes))
+        self.size += extents.nbytes + keys.nbytes + hashes.nbytes
 
     def pop_table(self, ips: Names, counters: Names) -> Addressed:
         """All values as rows of VALUES, in the order of a tally; none is left."""
         nothing = (np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64))
         extents, keys, hashes = _join_all([nothing, *self._pieces])
-        self._pieces, self._new_rows = [], 0
+        self._pieces, self.size = [], 0
         extents, keys, hashes = _take_lowest(extents, _rank_keys(keys, ips, counters), hashes)
         order = np.argsort((keys >> np.uint64(51)).astype(np.uint16), kind="stable")
         extents, keys, hashes = extents[order], keys[order], hashes[order]
@@ -158,23 +171,25 @@ class PackedSamples:
         self._kept = kept
         self._slots = slots
         self._pieces: list[Sampled] = []
-        self._new_bytes = 0
+        self.size = 0
+        """In bytes."""
 
     def add(self, lines: Sampled) -> None:
         """These, too, may be samples."""
         self._pieces.append(lines)
-        self._new_bytes += _size_of(lines)
-        if self._new_bytes > _COMPACT_BYTES + _size_of(self._pieces[0]) // 4:
-            self._compact()
+        self.size += sum(column.nbytes for column in lines)
 
     def drop(self, extent: int) -> None:
         """No line of this extent is kept."""
-        self._pieces = [self._pick(lines, lines.extents != extent) for lines in self._pieces]
+        pieces, self._pieces, self.size = self._pieces, [], 0
+        for lines in pieces:
+            self.add(self._pick(lines, lines.extents != extent))
 
     def pop_table(self, ips: Names, counters: Names) -> Addressed:
         """All samples as rows of SAMPLES, in the order of a tally; none is left."""
-        self._compact()
+        self.compact()
         lines = self._pieces.pop() if self._pieces else _NO_LINES
+        self.size = 0
         keys = _rank_keys(lines.keys, ips, counters)
         counter = (keys >> np.uint64(51)).astype(np.uint16)
         order = _order(lines.extents, keys << np.uint64(COUNTER_BITS), lines.hashes)
@@ -189,8 +204,9 @@ class PackedSamples:
         }
         return Addressed(pl.DataFrame(places | columns), ips.texts)
 
-    def _compact(self) -> None:
-        pieces, self._pieces, self._new_bytes = self._pieces, [], 0
+    def compact(self) -> None:
+        """Only samples are there."""
+        pieces, self._pieces, self.size = self._pieces, [], 0
         if not pieces:
             return
         extents, keys, hashes, numbers, _ = _join_all([piece[:5] for piece in pieces])
@@ -210,7 +226,7 @@ class PackedSamples:
             picked.append(self._pick(piece, keep[at : at + count]))
             pieces[number] = _NO_LINES
             at += count
-        self._pieces = [Sampled(*_join_all(picked))]
+        self.add(Sampled(*_join_all(picked)))
 
     def _pick(self, lines: Sampled, keep: npt.NDArray[np.bool_]) -> Sampled:
         texts = np.empty(int(lines.sizes[keep].sum()), np.uint8)
@@ -222,10 +238,6 @@ _NO_LINES: Final = Sampled(
     np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64),
     np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8),
 )  # fmt: skip
-
-
-def _size_of(lines: Sampled) -> int:
-    return sum(column.nbytes for column in lines)
 
 
 def join_texts(texts: Sequence[bytes]) -> tuple[Sizes, Bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final, Self
 
 import polars as pl
@@ -14,6 +15,7 @@ from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
 from tasks.detect.packed import LAST_PACKED_MINUTE
+from tasks.detect.parts import Parts
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
 from tasks.model.errors import PermanentError
@@ -73,7 +75,9 @@ _KINDS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
 """Rows that nearly always fit into one part; what does not fit is encoded twice."""
 _FLUSH_ENTRIES: Final = 50_000
-_COMPACT_ROWS: Final = 500_000
+_COMPACT_ROWS: Final = 100_000
+_MOST_BYTES: Final = 16 * 1024**2
+"""Of rows; more are written."""
 _LAST_MINUTE: Final = 2**31 - 1
 _LINE_CHARACTERS: Final = 2000
 _FOCUS_CHARACTERS: Final = 600
@@ -161,12 +165,50 @@ class Tally:
         return tally if keep is None else tally.only(keep)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenTally:
+    """A tally as it is stored: in parts, of which few are in memory."""
+
+    parts: Parts
+    """Of Tally.to_payloads. What several of them say of one minute adds up."""
+    first_minute: int | None
+    """Minutes since the epoch of the earliest event; None when nothing was counted."""
+    last_minute: int | None
+    """Minutes since the epoch of the latest event."""
+
+    @classmethod
+    def of(cls, tallies: Iterable[Tally]) -> Self:
+        """What all of these say."""
+        return reduce(cls.joined, tallies, cls(Parts(), None, None))
+
+    def joined(self, tally: Tally) -> Self:
+        """What both say, where this does not say it any more."""
+        minutes = (self.first_minute, self.last_minute, tally.first_minute, tally.last_minute)
+        known = [minute for minute in minutes if minute is not None]
+        self.parts.extend(tally.to_payloads())
+        return replace(
+            self, first_minute=min(known, default=None), last_minute=max(known, default=None)
+        )
+
+    def each(self) -> Iterator[Tally]:
+        """The tally of each part."""
+        return (Tally.from_payloads([part]) for part in self.parts)
+
+    def only(self, extents: Collection[int]) -> Self:
+        """What these extents contributed."""
+        return self.of(tally.only(extents) for tally in self.each())
+
+    def read(self) -> Tally:
+        """All of it."""
+        return Tally.from_payloads(self.parts)
+
+
 class TallyBuilder:
     """
     Counts the events of one batch.
 
-    Memory is bounded by distinct (extent, IP, minute, combination of counters), not by lines:
-    what has been counted is moved into columns again and again.
+    Memory is bounded: what has been counted is moved into columns again and again, and when these
+    are large, they are written as parts. Parts add up as tallies do.
     """
 
     def __init__(self, rules: RuleSet, *, is_compiled: bool = True) -> None:
@@ -186,6 +228,8 @@ class TallyBuilder:
             _Table(SAMPLES, self._lowest_samples),
         )
         self._engine = Engine(rules, self) if is_compiled else None
+        self._written = WrittenTally.of(())
+        self._written_extents: set[int] = set()
 
     def sink(self, extent: int) -> "ExtentSink":
         """
@@ -202,6 +246,9 @@ class TallyBuilder:
             table.drop(extent)
         if self._engine is not None:
             self._engine.drop(extent)
+        if extent in self._written_extents:
+            self._written_extents.remove(extent)
+            self._written = self._written.only(self._written_extents)
 
     @property
     def slowed_by(self) -> str:
@@ -209,9 +256,31 @@ class TallyBuilder:
         return self._engine.slowed_by if self._engine else ""
 
     def build(self) -> Tally:
-        """The tally of everything counted so far."""
+        """The tally of everything counted so far, which is forgotten."""
+        rest = self._take()
+        if not self._written.parts:
+            return rest
+        for tally in (*self._written.each(), rest):
+            for table, rows in zip(self._tables, tally.tables, strict=True):
+                table.add(rows.named())
+        self._written = WrittenTally.of(())
+        return self._take()
+
+    def write(self) -> WrittenTally:
+        """The same as it is stored."""
+        self.spill()
+        return self._written
+
+    def spill(self) -> None:
+        """Everything counted so far is written."""
+        tally = self._take()
+        self._written_extents.update(tally.counts.rows["extent"].unique())
+        self._written = self._written.joined(tally)
+
+    def _take(self) -> Tally:
+        """The tally of what is not written, which is forgotten."""
         self._flush()
-        counts, values, samples = (table.reduced() for table in self._tables)
+        counts, values, samples = (table.pop() for table in self._tables)
         tables = (counts, values, samples)
         is_near = pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
         near = (counts.filter(is_near), values.filter(is_near), samples.filter(is_near))
@@ -242,11 +311,8 @@ class TallyBuilder:
                 self._add_sample((*place, slot), limit, sample)
         if len(self._counts) + len(self._samples) >= _FLUSH_ENTRIES:
             self._flush()
-
-    def add_tables(self, tables: Iterable[Addressed]) -> None:
-        """Counts, values and samples."""
-        for table, rows in zip(self._tables, tables, strict=True):
-            table.add(rows.named())
+            if sum(table.reduced_bytes for table in self._tables) > _MOST_BYTES:
+                self.spill()
 
     def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
         """How *line* is kept."""
@@ -384,10 +450,16 @@ class _Table:
         self._reduced = self._reduced.filter(others)
         self._chunks = [chunk.filter(others) for chunk in self._chunks]
 
-    def reduced(self) -> pl.DataFrame:
-        """All rows that matter."""
+    @property
+    def reduced_bytes(self) -> int:
+        """How large the rows are that were found to matter."""
+        return int(self._reduced.estimated_size())
+
+    def pop(self) -> pl.DataFrame:
+        """All rows that matter; none is left."""
         self._compact()
-        return self._reduced
+        reduced, self._reduced = self._reduced, self._schema.to_frame()
+        return reduced
 
     def _compact(self) -> None:
         if self._chunks:

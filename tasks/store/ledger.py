@@ -1,6 +1,6 @@
 """The ledger: which version of which log object is counted, in one transaction with its tally."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -40,8 +40,8 @@ class Segment:
 
     first_minute: int
     last_minute: int
-    payloads: tuple[bytes, ...]
-    """Parts, each well below MySQL's largest packet (16 MB)."""
+    payloads: Iterable[bytes]
+    """Parts, each well below MySQL's largest packet (16 MB); to be gone through again and again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def run_job(paths: Sequence[str], threads: int) -> None:
 
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        payloads = list(pool.map(lambda path: count_file(path).to_payloads(), paths))
+        payloads = list(pool.map(lambda path: list(count_file(path).parts), paths))
     counted = perf_counter() - started
     tallies = [Tally.from_payloads(parts) for parts in payloads]
     loaded = [LoadedTally(tally, {0: path}) for tally, path in zip(tallies, paths, strict=True)]

@@ -132,7 +132,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         log = access_log(Path(directory), 64 * MIB, ips=20_000)
-        tally = count_file(str(log))
+        tally = count_file(str(log)).read()
         url = f"sqlite:///{directory}/benchmark.db"
         count = -(-arguments.rows // renamed(tally, 0, 100).counts.height)
         rows = clients = 0

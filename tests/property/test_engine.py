@@ -231,8 +231,25 @@ def test_full_tables_change_nothing(monkeypatch):
         for n in range(20_000)
     )
     for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
-                       "_MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9}.items():  # fmt: skip
+                       "_MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9, "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
         monkeypatch.setattr(engine_module, name, size)
+    monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 16)
+
+    assert (
+        counted(data, SHIPPED, is_compiled=True)[:2]
+        == (counted(data, SHIPPED, is_compiled=False)[:2])
+    )
+
+
+def test_crowded_minutes():
+    """Of many lines and paths of one client in one minute, the same few are kept; each line once."""
+    kinds = (b"/%d HTTP/1.1", b"/a?id=%d+union+select+2 HTTP/1.1", b"/\xc3\xa9%d HTTP/1.1")
+    lines = [
+        b'192.0.2.%d - - [22/Feb/2026:22:10:01 +0300] "GET %s" 404 1 "-" "x"\n'
+        % (n % 3, kinds[n // 3 % 3] % (n % 2000))
+        for n in range(9000)
+    ]
+    data = b"".join(lines) + b"".join(lines[::-1])
 
     assert (
         counted(data, SHIPPED, is_compiled=True)[:2]

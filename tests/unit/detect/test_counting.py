@@ -53,8 +53,8 @@ def test_an_object_that_never_answers_does_not_keep_the_others_of_its_batch_away
 
     assert [r.log_object.object_key for r in counted.results] == ["a", "c"]
     assert [(o.object_key, o.reason) for o in counted.left_out] == [("b", "S3 answers 500.")]
-    assert counted.tally.counts.rows["count"].sum() == 2
-    assert sorted(counted.tally.counts.rows["extent"].unique()) == [0, 1]
+    assert counted.tally.read().counts.rows["count"].sum() == 2
+    assert sorted(counted.tally.read().counts.rows["extent"].unique()) == [0, 1]
 
 
 def test_before_the_last_attempt_everything_is_tried_again():
@@ -89,4 +89,4 @@ def test_an_object_that_breaks_the_parser_is_an_error_of_that_object():
     assert broken.error is not None
     assert "RuntimeError in test_counting.py" in broken.error
     assert "secret" not in broken.error
-    assert counted.tally.counts.rows["count"].sum() == 2
+    assert counted.tally.read().counts.rows["count"].sum() == 2

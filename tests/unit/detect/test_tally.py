@@ -5,7 +5,9 @@ from io import SEEK_END, BytesIO
 import polars as pl
 import pytest
 
+from tasks.detect import parts as parts_module
 from tasks.detect import tally as tally_module
+from tasks.detect.parts import Parts
 from tasks.detect.rules import Override, load_rules, with_thresholds
 from tasks.detect.tally import Tally, TallyBuilder, excerpt, keep_lowest, sample_limits
 from tasks.model.errors import PermanentError
@@ -146,8 +148,42 @@ def test_memory_limits_do_not_show(monkeypatch, limit):
     expected = count(extents).to_payloads()
     monkeypatch.setattr(tally_module, "_FLUSH_ENTRIES", limit)
     monkeypatch.setattr(tally_module, "_COMPACT_ROWS", limit)
+    monkeypatch.setattr(tally_module, "_MOST_BYTES", 1000 * limit)
 
     assert count(extents).to_payloads() == expected
+
+
+def test_what_is_written_early_can_be_taken_out_again():
+    """An extent that fails after much of it was written leaves nothing, and its number is free."""
+    builder, expected = TallyBuilder(RULES), TallyBuilder(RULES)
+    kept, failing = request(NEW_YEAR, "/a"), request(NEW_YEAR + 9, "/b", status=404)
+    later = request(NEW_YEAR + 1, "/c")
+    for some in (builder, expected):
+        some.sink(0)(kept.event, kept.number, kept.text)
+    builder.spill()
+    builder.sink(1)(failing.event, failing.number, failing.text)
+    builder.spill()
+    builder.drop(1)
+    for some in (builder, expected):
+        some.sink(1)(later.event, later.number, later.text)
+
+    written = builder.write()
+
+    assert (written.first_minute, written.last_minute) == (NEW_YEAR, NEW_YEAR + 1)
+    assert lines_of(written.read()) == lines_of(expected.build())
+    assert written.only([1]).read().counts.rows["minute"].to_list() == [NEW_YEAR + 1]
+
+
+def test_many_parts_are_read_as_they_were_written(monkeypatch):
+    """On disk as in memory, parts can be read again and again while more are added."""
+    monkeypatch.setattr(parts_module, "_MOST_IN_MEMORY", 10)
+    parts = Parts([b"one", b"", b"three"])
+    reader = iter(parts)
+
+    assert next(reader) == b"one"
+    parts.extend([b"four" * 10])
+    assert list(parts) == [b"one", b"", b"three", b"four" * 10]
+    assert next(reader) == b""
 
 
 @pytest.mark.parametrize(

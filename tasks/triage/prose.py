@@ -7,6 +7,7 @@ address but the suspect's and leads nowhere, repeats neither the prompt nor a se
 talk down what the rules found.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ _ENCODED = re.compile(r"[a-z0-9+/=_]{25,}")
 
 _MARKUP = r"[\s*_~`'\"\\()\[\]<>{}|]{0,4}"
 _IPV4 = re.compile(
-    rf"(?<![\d.])\d{{1,3}}(?:(?:{_MARKUP}[.-]{_MARKUP}|[,/\u00b7\u2027\u066b])\d{{1,3}}){{3}}"
+    rf"(?<![\d.])\d{{1,3}}(?:(?:{_MARKUP}[.-]{_MARKUP}|[,/\u00b7\u2027\u066b])\d{{1,3}}){{3,}}"
     r"(?!\d|\.\d)"
 )
 _NETWORK = re.compile(
@@ -37,6 +38,16 @@ _NETWORK = re.compile(
     r"|[\da-f]+:[\da-f:]*/\d{1,3}\b|\b0x[\da-f]{8}\b"
 )
 """More than one address, or one that is spelled as a number."""
+_DIGIT = "zero|one|two|three|four|five|six|seven|eight|nine|ten|dot|point"
+_SPELLED = re.compile(
+    r"\b0[xo][\da-f]{1,11}(?:\.0?[xo]?[\da-f]+)*\b|\b\d{1,3}(?:\.\d{1,3}){0,2}\.\d{4,8}\b"
+    r"|\b(?:1[7-9]|[2-9]\d)\d{6}\b|\b[1-9]\d{8,9}\b|\b(?=\d*[a-f])[\da-f]{14,}\b"
+    r"|\b[\da-f]{2}(?: [\da-f]{2}){6,}\b"
+    r"|(?<![\d.,:/-])\d{1,3}(\s?[^\w\s,.]{1,2}\s?|\s|_)\d{1,3}(?:\1\d{1,3}){2}(?![\d:/-])"
+    rf"|(?:\b(?:{_DIGIT})\W+){{3}}(?:{_DIGIT})\b|\bas\d{{3,}}\b|\basn\W{{0,3}}\d+"
+)
+"""Numbers and words that may be an address, or the system that it is in."""
+_TAG = re.compile(r"<[^<>]{0,200}>")
 _IPV6 = re.compile(
     r"(?<![\w:.])(?=[\da-f]*:[\da-f:]*:)[\da-f:]{3,39}(?:\.\d{1,3}){0,3}(?![\w:])", re.IGNORECASE
 )
@@ -142,11 +153,12 @@ class Reader:
         return word
 
     def _foreign_addresses(self, folded: str) -> Iterator[str]:
-        yield from (text for text in _find_addresses(folded) if not self._is_own(text))
-        known = (self.incident.source_ip, *self.sources)
-        for found in _NETWORK.finditer(folded):
-            if not any(found[0] in text for text in known):
-                yield found[0]
+        known = (self.incident.source_ip.lower(), *self.sources)
+        for form in {folded, html.unescape(unquote_plus(_TAG.sub("", folded)))}:
+            yield from (text for text in _find_addresses(form) if not self._is_own(text))
+            for found in (*_NETWORK.finditer(form), *_SPELLED.finditer(form)):
+                if not any(found[0] in text for text in known):
+                    yield found[0]
 
     def _is_own(self, text: str) -> bool:
         try:
@@ -190,7 +202,8 @@ def _find_addresses(folded: str) -> Iterator[str]:
     for found in _IPV4.finditer(folded):
         octets = [int(number) for number in re.findall(r"\d+", found[0])]
         # 0.0 at the end is a version of a program, and no host
-        if octets[2:] != [0, 0]:
+        is_version = octets[1:] == [0, 0, 0] or folded[found.start() - 1 : found.start()] == "/"
+        if octets[2:] != [0, 0] or not is_version:
             yield ".".join(map(str, octets))
     for found in _IPV6.finditer(folded):
         try:

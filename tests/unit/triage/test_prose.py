@@ -41,6 +41,10 @@ MORE = [
     "It posed as a legitimate browser. This is not legitimate traffic, but a scan for backups.",
     "36 passwords for root, admin and oracle were refused; no login succeeded.",
     "The payload ${jndi:ldap is the Log4Shell exploit; java.log shows whether it was loaded.",
+    "It was answered 200, 301, 403 and 404, or 200, 301, 403, 404, as 1234 others were.",
+    "Between 19:12 and 19:16 on 22 Feb 2026, from 19:12:45 to 19:16:02, 12:46-12:47 at most.",
+    "From 2026-02-22 19:12:45 to 2026-02-22 19:16:02, first at 2026-02-22T19:12:45.123456Z.",
+    "It sent 12,345,678 bytes in 3,200 requests with Chrome 135.0.0.0 and OpenSSH 9.6p1.",
     "No sign that it worked: every answer was 403 or 404, and none had the size of the file.",
 ]
 ACCUSING = [
@@ -69,6 +73,33 @@ ACCUSING = [
     "Block 0.0.0.0/0.",
     "Block 203.0.113.*.",
     "Block 203.0.x.x.",
+    *(
+        f"The attacker is {spelled}."
+        for spelled in (
+            "134744072",
+            "0x8080808",
+            "0x8.0x8.0x8.0x8",
+            "8.8.2056",
+            "8.526344",
+            "8 8 8 8",
+            "8_8_8_8",
+            "8|8|8|8",
+            "8 ; 8 ; 8 ; 8",
+            "8⋮8⋮8⋮8",
+            "eight dot eight dot eight dot eight",
+            "eight eight eight eight",
+            "%38.%38.%38.%38",
+            "&#56;.&#56;.&#56;.&#56;",
+            "8.8.0.0",
+            "8<wbr>.8<wbr>.8<wbr>.8",
+            "8<sub>.</sub>8.8.8",
+            "8.8.8.8.8",
+            "AS15169",
+            "ASN 15169",
+            "38 2e 38 2e 38 2e 38",
+            "382e382e382e38",
+        )
+    ),
     "Block 2001:db8::/32.",
 ]
 LEADING_AWAY = [

@@ -33,7 +33,7 @@ allocate, therefore.
 """
 
 PADDING = 64
-"""Bytes after the end of a block that may be read and never matter."""
+"""Bytes after the end of a block or an arena that may be read and never matter: a vector."""
 MAX_LINE = 16_384
 MAX_TEXT = 1024
 """Longer lines and texts are refused."""
@@ -100,30 +100,51 @@ def _load64(_typing: Any, array: Any, _index: Any) -> Any:
     return types.uint64(array, types.intp), generate
 
 
+_VECTOR = ir.VectorType(ir.IntType(8), PADDING)
+
+
+def _load_vector(builder: Any, data: Any, index: Any) -> Any:
+    address = builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    loaded = builder.load(address)
+    loaded.align = 1
+    return loaded
+
+
 @intrinsic
 def _find_mask(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any) -> Any:
-    """Which of the 32 bytes from a position on are one of two bytes: a bit each."""
+    """Which of the 64 bytes from a position on are one of two bytes: a bit each."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        byte, lane = ir.IntType(8), ir.IntType(32)
-        vector = ir.VectorType(byte, 32)
-        address = builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer())
-        loaded = builder.load(address)
-        loaded.align = 1
+        lane = ir.IntType(32)
+        loaded = _load_vector(builder, data, args[1])
 
         def splat(value: Any) -> Any:
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, lane(0))
-            zeros = ir.Constant(ir.VectorType(lane, 32), [0] * 32)
-            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+            one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, lane(0))
+            zeros = ir.Constant(ir.VectorType(lane, PADDING), [0] * PADDING)
+            return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
 
         found = builder.or_(
             builder.icmp_unsigned("==", loaded, splat(args[2])),
             builder.icmp_unsigned("==", loaded, splat(args[3])),
         )
-        return builder.bitcast(found, lane)
+        return builder.bitcast(found, ir.IntType(64))
 
-    return types.uint32(array, types.intp, types.uint8, types.uint8), generate
+    return types.uint64(array, types.intp, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def _differing(_typing: Any, array: Any, _index: Any, other: Any, _other_index: Any) -> Any:
+    """Which of the 64 bytes from a position on are not those from another position on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        one = context.make_array(kinds[0])(context, builder, args[0]).data
+        two = context.make_array(kinds[2])(context, builder, args[2]).data
+        left, right = _load_vector(builder, one, args[1]), _load_vector(builder, two, args[3])
+        return builder.bitcast(builder.icmp_unsigned("!=", left, right), ir.IntType(64))
+
+    return types.uint64(array, types.intp, other, types.intp), generate
 
 
 @intrinsic
@@ -160,7 +181,7 @@ def _count_trailing_zeros(_typing: Any, _mask: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.IntType(1)(1))
 
-    return types.uint32(types.uint32), generate
+    return types.uint64(types.uint64), generate
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -169,16 +190,23 @@ def _find(data, start, end, first, second):
     position = start
     while position < end:
         mask = _find_mask(data, position, first, second)
-        if mask:
+        if mask != _0:
             position += np.int64(_count_trailing_zeros(mask))
             return position if position < end else end
-        position += 32
+        position += 64
     return end
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _rotate(value, left, right):
     return (value << np.uint64(left)) | (value >> np.uint64(right))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _choose(condition, one, other):
+    """One number where a condition holds, the other one else, without a branch."""
+    mask = _0 - np.uint64(condition)
+    return other ^ ((one ^ other) & mask)
 
 
 @njit(cache=True, nogil=True)
@@ -200,16 +228,19 @@ def hash_bytes(data, start, end, seed):
     else:
         h = seed + _P5
     h += np.uint64(length)
-    while at + 8 <= end:
-        h = _rotate(h ^ (_rotate(_load64(data, at) * _P2, 31, 33) * _P1), 27, 37) * _P1 + _P4
-        at += 8
-    if at + 4 <= end:
-        word = _load64(data, at) & np.uint64(0xFFFFFFFF)
-        h = _rotate(h ^ (word * _P1), 23, 41) * _P2 + _P3
-        at += 4
-    while at < end:
-        h = _rotate(h ^ (np.uint64(data[at]) * _P5), 11, 53) * _P1
-        at += 1
+    # without branches: how many steps there are cannot be foreseen
+    for _ in range(3):
+        step = _rotate(h ^ (_rotate(_load64(data, at) * _P2, 31, 33) * _P1), 27, 37) * _P1 + _P4
+        is_taken = at + 8 <= end
+        h, at = _choose(is_taken, step, h), at + 8 * is_taken
+    word = _load64(data, at) & np.uint64(0xFFFFFFFF)
+    is_taken = at + 4 <= end
+    h = _choose(is_taken, _rotate(h ^ (word * _P1), 23, 41) * _P2 + _P3, h)
+    at += 4 * is_taken
+    for _ in range(3):
+        is_taken = at < end
+        h = _choose(is_taken, _rotate(h ^ (np.uint64(data[at]) * _P5), 11, 53) * _P1, h)
+        at += is_taken
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3
     return h ^ (h >> np.uint64(32))
@@ -248,16 +279,13 @@ def _low_bytes(count):
 
 @njit(cache=True, nogil=True, inline="always")
 def _is_equal(data, start, other, start_of_other, length):
-    if length < 8:
-        different = _load64(data, start) ^ _load64(other, start_of_other)
-        return different & _low_bytes(length) == _0
-    # nearly all texts that come here are equal: no step waits for the one before
-    at = length - 8
-    different = _load64(data, start + at) ^ _load64(other, start_of_other + at)
-    for number in range((at + 7) >> 3):
-        step = number << 3
-        different |= _load64(data, start + step) ^ _load64(other, start_of_other + step)
-    return different == _0
+    at = 0
+    while at + 64 <= length:
+        if _differing(data, start + at, other, start_of_other + at) != _0:
+            return False
+        at += 64
+    rest = (_1 << np.uint64(length - at)) - _1
+    return _differing(data, start + at, other, start_of_other + at) & rest == _0
 
 
 # the start of a line
@@ -406,6 +434,19 @@ def _read_minute(data, at):
     start = since * 86400 + hour * 3600 + minute * 60
     start -= ahead if sign == 43 else -ahead
     return np.int64(start if start >= 0 else -1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _count_digits(data, at):
+    """
+    How many digits there are from a position on, up to eight.
+
+    Of a digit, the sum has no highest bit; a carry reaches only what is after another character.
+    """
+    word = _load64(data, at) ^ np.uint64(0x3030303030303030)
+    others = (word + np.uint64(0x7676767676767676)) | word
+    others &= np.uint64(0x8080808080808080)
+    return np.int64(_count_trailing_zeros(others) >> np.uint64(3)) if others != _0 else np.int64(8)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -687,9 +728,11 @@ def _scan_line(data, start, stop, since, until, users, seed, state, lines, words
         at += 1
     else:
         begin = at
-        while at < stop and 48 <= data[at] <= 57:
-            at += 1
-        if not 1 <= at - begin <= 18:
+        at += _count_digits(data, at)
+        if at == begin + 8:
+            while at < stop and 48 <= data[at] <= 57:
+                at += 1
+        if not 1 <= at - begin <= 18 or at > stop:
             return False
     # nothing, or ` "referrer" "agent"` and anything after a space
     referrer = referrer_end = agent = agent_end = np.int64(0)

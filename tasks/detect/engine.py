@@ -20,8 +20,9 @@ import re
 import secrets
 import sys
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from ipaddress import ip_address
@@ -58,6 +59,7 @@ from tasks.detect.packed import (
 )
 from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.selections import Clause, Test, ask_all
+from tasks.detect.signatures import compile_filter
 from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory
 
@@ -114,9 +116,12 @@ _MOST_BYTES: Final = 12 * 1024**2
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
-_PATTERN_BYTES: Final = 16 * 1024**2
-_AUTOMATA: Final = 2
-"""Per field: one for all patterns has so many states that more patterns would make it slow."""
+_PATTERN_BYTES: Final = 4 * 1024**2
+_TOGETHER: Final = 5
+"""
+Signatures that are searched for as one: fewer mean more searches, more mean more states, which are
+made while texts are read that are all different.
+"""
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
 _COUNTED = re.compile(
     r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}"
@@ -503,18 +508,16 @@ class _Columns:
             self._prove_paths(first_path)
         k.spread_classes(first, reduced, requests, self._paths)
         unread = set(self._unread(requests, first))
-        hits: dict[int, list[int]] = {}
+        hits: dict[int, list[int]] = defaultdict(list)
         for name, views in (
             ("url_original", Views(target, ends[:, 0])),
             ("url_query", Views(query, ends[:, 1])),
         ):
-            for row in self._classifier.prover.find(name, views):
-                text = views.text(row)
-                # without letters beyond ASCII, what the kernel wrote is what decode.view says
-                if text.isascii():
-                    hits.setdefault(first + row, []).extend(self._classifier.find(name, text))
-                else:
+            for row, found in self._classifier.prover.hits(name, views):
+                if found is None:
                     unread.add(first + row)
+                else:
+                    hits[first + row] += found
         for number, found in hits.items():
             path_class = int(self._paths.records[requests.records[number, k.PATH], k.CLASS])
             class_ = self._classifier.of_hits(found, path_class)
@@ -528,16 +531,14 @@ class _Columns:
         ends = np.zeros(int(paths.size[0]) - first, np.int64)
         k.reduce_paths(first, paths, buffer, ends)
         unread, views = self._unread(paths, first), Views(buffer, ends)
-        for row in classifier.prover.find("url_path", views):
-            text = views.text(row)
-            if text.isascii():
-                hits = classifier.find("url_path", text)
-                paths.records[first + row, k.CLASS] = classifier.of_hits(hits)
-            else:
+        for row, hits in classifier.prover.hits("url_path", views):
+            if hits is None:
                 unread.append(first + row)
+            else:
+                paths.records[first + row, k.CLASS] = classifier.of_hits(hits)
         for number in unread:
-            hits = classifier.match("url_path", self._path_of(number))
-            paths.records[number, k.CLASS] = classifier.of_hits(hits)
+            found = classifier.match("url_path", self._path_of(number))
+            paths.records[number, k.CLASS] = classifier.of_hits(found)
 
     def _prove_others(self, first: int) -> None:
         k, others, classifier = self._k, self._others, self._classifier
@@ -551,7 +552,7 @@ class _Columns:
             ("http_request_referrer", Views(referrer, ends[:, 0])),
             ("user_agent_original", Views(agent, ends[:, 1])),
         ):
-            dirty = classifier.prover.find(name, views)
+            dirty = list(classifier.prover.find(name, views))
             others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
         for number in self._unread(others, first):
             text = read_text(_bytes_of(others, number, k))
@@ -937,7 +938,6 @@ def _is_decided(rule: Rule, event: Event) -> bool:
 
 
 _Matcher = Callable[[str], tuple[int, ...]]
-_Finder = Callable[[bytes], tuple[int, ...]]
 
 
 class _Classifier:
@@ -946,7 +946,6 @@ class _Classifier:
     def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
         self._k = kernel
         self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
-        self._finders: dict[str, _Finder] = {**rules.signature_set.finders}
         self.facts_of = ask_all(_tests(rules, "url_path"))
         """What the rules ask of a path, a bit for each answer."""
         referrer_tests = _tests(rules, "http_request_referrer")
@@ -1016,11 +1015,6 @@ class _Classifier:
         match = self._matchers.get(field)
         return match(text) if match and text else ()
 
-    def find(self, field: str, views: bytes) -> tuple[int, ...]:
-        """The signatures that hit a text with these views, joined."""
-        find = self._finders.get(field)
-        return find(views) if find and views else ()
-
     def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
         if key not in classes:
             if len(classes) > most:
@@ -1046,29 +1040,65 @@ class Prover:
     """
 
     def __init__(self, rules: RuleSet) -> None:
-        self._patterns = {name: self._compile(rules, name) for name in sorted(_SIGNED)}
+        self._groups = {name: list(_group(rules, name)) for name in sorted(_SIGNED)}
 
-    @staticmethod
-    def _compile(rules: RuleSet, name: str) -> list[Any]:
-        patterns = [widen(s.pattern) for s in rules.signatures if name in s.fields]
-        options = re2.Options()
-        options.log_errors = False
-        options.never_capture = True
-        options.never_nl = True
-        options.max_mem = _PATTERN_BYTES
-        options.encoding = re2.Options.Encoding.LATIN1
-        if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in patterns):
-            return [re2.compile(b"(?s).", options)]
-        shares = (patterns[number::_AUTOMATA] for number in range(_AUTOMATA))
-        joined = ("|".join(f"(?m:{p})" for p in share).encode() for share in shares if share)
-        return [re2.compile(pattern, options) for pattern in joined]
+    def hits(self, name: str, views: "Views") -> Iterator[tuple[int, list[int] | None]]:
+        """
+        The texts of field *name* that a signature may hit, and the indexes of those that do.
 
-    def find(self, name: str, views: "Views") -> list[int]:
-        """The positions of the texts of field *name* that a signature may hit."""
-        found: set[int] = set()
-        for pattern in self._patterns[name]:
-            found.update(views.search(pattern))
-        return sorted(found)
+        These are None for a text with letters beyond ASCII: decode.view has to see it.
+        """
+        for number, groups in self.find(name, views).items():
+            text = views.text(number)
+            # without such letters, what the kernel wrote is what decode.view says
+            is_known = text.isascii()
+            yield number, [hit for g in groups for hit in g.match(text)] if is_known else None
+
+    def find(self, name: str, views: "Views") -> "dict[int, list[_Group]]":
+        """The texts of field *name* that a signature may hit, by position, and which may."""
+        found: dict[int, list[_Group]] = defaultdict(list)
+        for group in self._groups[name]:
+            for number in views.search(group.pattern):
+                found[number].append(group)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Signatures that are searched for as one."""
+
+    pattern: Any
+    """Matches where one of them does, and more."""
+    match: Callable[[bytes], list[int]]
+    """The indexes of those that hit a text with these views, joined."""
+
+
+def _group(rules: RuleSet, name: str) -> Iterator[_Group]:
+    signed = [(index, s) for index, s in enumerate(rules.signatures) if name in s.fields]
+    count = -(-len(signed) // _TOGETHER)
+    # the next are often alike, and their states would multiply
+    for some in (signed[number::count] for number in range(count)):
+        patterns = [s.pattern for _, s in some]
+        yield _Group(_compile_wide(patterns), _matching(patterns, [index for index, _ in some]))
+
+
+def _compile_wide(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
+    wide = [widen(pattern) for pattern in patterns]
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.never_nl = True
+    options.max_mem = _PATTERN_BYTES
+    options.encoding = re2.Options.Encoding.LATIN1
+    if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in wide):
+        return re2.compile(b"(?s).", options)
+    return re2.compile("|".join(f"(?m:{p})" for p in wide).encode(), options)
+
+
+def _matching(patterns: Sequence[str], indexes: Sequence[int]) -> Callable[[bytes], list[int]]:
+    # compiled when it is needed: most texts are clean
+    open_filter = cache(lambda: compile_filter(patterns))
+    return lambda views: [indexes[i] for i in open_filter().Match(views) or ()]
 
 
 class Views:

@@ -115,9 +115,7 @@ class SignatureSet:
     def __init__(self, signatures: Iterable[Signature]) -> None:
         self.signatures = tuple(signatures)
         used = sorted({f for s in self.signatures for f in s.fields}, key=TEXT_FIELDS.index)
-        self.finders: dict[str, _Finder] = {name: self._finder(name) for name in used}
-        """By field: which signatures, by their index, hit the views of a text, joined."""
-        self.matchers = [(name, _matcher(name, find)) for name, find in self.finders.items()]
+        self.matchers = [(name, _matcher(name, self._finder(name))) for name in used]
         """By field: which signatures, by their index, hit a text of it."""
 
     def match(self, event: Event) -> tuple[Signature, ...]:

@@ -147,6 +147,53 @@ def w3c_logs(draw: st.DrawFn) -> bytes:
     return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
 
 
+URLS = ["https://shop.example:443/a?b=c", "http://x", "https://x?/a", "https://x y/a", "/a", "-",
+        "wss://[2001:db8::1]:443/", "https://x:443//a/../.env", "1://x/a"]  # fmt: skip
+BALANCED = {
+    "kind": ["https", "h2", "http", "ws", "grpcs", "tls"],
+    "time": ["2026-02-22T22:10:01.186641Z", "2026-02-22T22:10:01Z", "2026-02-22T22:10:61.1Z"],
+    "elb": ["app/x/50", "a_b", "a.b"], "client": ["192.0.2.7:80", *CLIENTS, "2001:db8::7:80"],
+    "target": ["10.0.0.1:80", "-"], "took": ["0.0 0.01 -1", "0.0 0.0", "0 x 0"],
+    "status": STATUSES, "own": ["200", "-"], "bytes": ["0 57", "- 57", "0 5a"], "method": METHODS,
+    "url": URLS, "end": [" HTTP/1.1", " HTTP/2", "- ", "", " HTTP/1.1 HTTP/1.1"], "agent": TEXTS,
+    "rest": [' - - arn "Root=1" "-" "-" 0 2026-02-22T22:10:00Z "forward"', " ECDHE TLSv1.2",
+             ' - - arn "Root" "x" ', ' - - arn "Root" "x"', " -", ' "a" b arn "c'],
+}  # fmt: skip
+STORED = {
+    "owner": ["0a" * 32, "0A" * 32, "0a" * 31], "bucket": ["shop.example", "1.2.3.4", "b_1", "a/b"],
+    "time": ["[22/Feb/2026:22:10:01 +0000]", "[2/Feb/2026:22:10:01 +0000]", "-"],
+    "client": CLIENTS, "user": ["-", "0b" * 32, "arn:aws:iam::1:user/x", "a\\b"],
+    "words": ["3E5 REST.GET.OBJECT a/b", "3E5 REST.GET.OBJECT", 'x "y" z', "a b é"],
+    "request": ['"GET /a?b=c HTTP/1.1"', '"GET /a"', "-", '"GET - HTTP/1.1"', '"GET /a\\"b HTTP/1.1"'],
+    "status": STATUSES, "more": ["- 57 57 7 6", "NoSuchKey - - 7 -", "- 5x 7 7 7", "- 5 7 7"],
+    "referrer": ['"-"', "-", '"https://x/é"', '"a\\x22"', '"", "'], "agent": ['"curl/8.5"', "-", '""'],
+    "rest": [" - x= SigV4 - - host TLSv1.3", " -", "", " - é"],
+}  # fmt: skip
+
+
+@st.composite
+def amazon_logs(draw: st.DrawFn) -> bytes:
+    """Lines of load balancers and of S3, and some that are nearly so."""
+    lines: list[bytes] = []
+    for _ in range(draw(st.integers(1, 12))):
+        kind = draw(st.sampled_from([BALANCED, STORED]))
+        words = {name: some[0] for name, some in kind.items()}
+        for name in draw(st.lists(st.sampled_from(list(kind)), max_size=3)):
+            words[name] = draw(st.sampled_from(kind[name]))
+        if kind is BALANCED:
+            text = (
+                "{kind} {time} {elb} {client} {target} {took} {status} {own} {bytes} "
+                '"{method} {url}{end}" "{agent}"{rest}'
+            )
+        else:
+            text = (
+                "{owner} {bucket} {time} {client} {user} {words} {request} {status} {more} "
+                "{referrer} {agent}{rest}"
+            )
+        lines.append(text.format(**words).encode("utf-8", "surrogatepass"))
+    return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+
+
 @pytest.fixture(autouse=True)
 def _warm(monkeypatch):
     """The kernels are used from the first byte on."""
@@ -155,7 +202,7 @@ def _warm(monkeypatch):
 
 
 @patiently
-@given(data=json_logs() | w3c_logs(), chunk=st.sampled_from([100, 1000, 1 << 20]))
+@given(data=json_logs() | w3c_logs() | amazon_logs(), chunk=st.sampled_from([100, 1000, 1 << 20]))
 def test_rewritten_lines_count_as_they_are(monkeypatch, data, chunk):
     """Counts, values, samples, unparsed lines and extents are those of the exact path."""
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", chunk)
@@ -215,6 +262,38 @@ FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status 
             (),
         ),
         (b"2026-02-22 22:10:01 192.0.2.7 GET /a b=c 404 x+y", (FIELDS,)),
+        ("2026-02-22 22:10:01 192.0.2.7 GET /é b=c 404 x+y".encode(), (FIELDS,)),
+        (
+            (
+                b'{"ClientAddr": "[2001:db8::7]:55", "RequestMethod": "GET", "level": "info", '
+                b'"RequestPath": "/a?b=c\\u0026d=e", "DownstreamStatus": 404, "Overhead": -1.5e-7, '
+                b'"StartUTC": "2026-02-22T22:10:01.124050100Z", "time": "x", "b": [{"c": null}]}'
+            ),
+            (),
+        ),
+        (
+            (
+                b'{"remote_addr": "192.0.2.7", "uri": "/a", "args": "b=c", "method": "GET", '
+                b'"msec": "1771798201.123", "status": "404", "agent": "\xc3\xa9", "geo": "\xc3\xa9"}'
+            ),
+            (),
+        ),
+        (
+            (
+                b"https 2026-02-22T22:10:01.186641Z app/shop/50 192.0.2.7:2817 10.0.0.1:80 0.086 "
+                b'0.048 0.037 404 404 0 57 "GET https://shop.example:443/a?b=c HTTP/2.0" "x y" '
+                b'ECDHE TLSv1.2 arn "Root=1" "shop.example" "arn" 1 2026-02-22T22:10:00Z "forward"'
+            ),
+            (),
+        ),
+        (
+            (
+                b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef shop "
+                b"[22/Feb/2026:22:10:01 +0000] 192.0.2.7 - 3E57 REST.GET.OBJECT a "
+                b'"GET /a?b=c HTTP/1.1" 404 - 57 57 7 6 "-" "x y" - x= SigV4 ECDHE - host TLSv1.3'
+            ),
+            (),
+        ),
         (b"2026-02-22\t22:10:01\t192.0.2.7\tGET\t/a\tb=c\t404\tx%20y", (FIELDS,)),
     ],
 )
@@ -228,7 +307,9 @@ def test_regular_lines_are_rewritten(line, before):
     assert rewritten is not None
     assert [rewritten.line(0)] == [line]
     assert not rewritten.others
-    assert parsed(rewritten.block.removesuffix(b"\n")) == parsed(line, *before)
+    expected, events = parsed(line, *before), parsed(rewritten.block.removesuffix(b"\n"))
+    assert isinstance(expected, tuple)
+    assert events == (replace(expected[0], url_domain=None, http_response_body_bytes=None),)
 
 
 def test_json_is_never_an_access_line():

@@ -1,14 +1,15 @@
 """
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
-The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON or W3C
-where that is beyond doubt; all others are left to their own format. What an object of JSON says
-where follows from its keys alone: objects that have the same of those that matter share a plan,
-which is made once from the layouts of `json_lines`. Size, virtual host and what the server gives
-as its reason are not kept.
+The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON, W3C,
+AWS's load balancers or S3 where that is beyond doubt; all others are left to their own format.
+What an object of JSON says where follows from its keys alone: objects that have the same of those
+that matter share a plan, which is made once from the layouts of `json_lines`. Size, virtual host
+and what the server gives as its reason are not kept.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _JSON_SLOTS: Final = {
     "http_request_referrer": "REFERRER", "user_agent_original": "AGENT",
 }  # fmt: skip
 _W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
+_AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
+"""How lines of application load balancers and of S3 begin."""
 _KEY_SLOTS: Final = 1024
 _WORTH_COMPILING: Final = 32 * 1024**2
 """Bytes of one object that take longer line by line than the kernel takes to be compiled."""
@@ -80,7 +83,7 @@ class Rewriter:
             return self._rewrite(block, self._rewrite_json)
         if block[:1].isdigit() and self._is_w3c_clear():
             return self._rewrite(block, self._rewrite_w3c)
-        return None
+        return self._rewrite(block, self._rewrite_amazon) if _AMAZON.match(block) else None
 
     def _rewrite(self, block: bytes, fill: "_Fill") -> Rewritten | None:
         self._seen_bytes += len(block)
@@ -121,6 +124,13 @@ class Rewriter:
                 start = int(state[kernel.S_POSITION])
                 rest = self._data[start:size].tobytes()
                 plans.learn(orjson.loads(rest[: rest.index(b"\n")]))
+
+    def _rewrite_amazon(
+        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
+    ) -> None:
+        kernel.rewrite_amazon(
+            self._data, size, _make_scratch(kernel, 1), state, self._out, places, refused
+        )
 
     def _is_w3c_clear(self) -> bool:
         """Whether lines with the current fields can be rewritten."""

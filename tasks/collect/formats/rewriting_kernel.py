@@ -628,6 +628,248 @@ def _split_words(data, start, stop, columns, encoded, spans):
     return at == stop + 1
 
 
+# words and quoted texts, as in the logs of AWS's load balancers and of S3; see `text`
+
+
+@njit()
+def rewrite_amazon(data, end, scratch, state, out, places, refused):
+    """Rewrite lines of application load balancers and of S3."""
+    spans = scratch.spans
+    position = state[S_POSITION]
+    while position < end:
+        feed = _find_feed(data, position, end)
+        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        state[S_LINES] += 1
+        for slot in range(SLOTS):
+            spans[slot, 2] = NOTHING
+        mode, written = NO_MODE, np.int64(-1)
+        if _split_balancer(data, position, stop, spans):
+            mode = OF_TARGET
+        elif _split_bucket(data, position, stop, spans):
+            mode = OF_REQUEST
+        if mode != NO_MODE:
+            start = state[S_WRITTEN]
+            written = _write_line(data, spans, mode, out, start)
+            if written >= 0 and _has_backslash(out, start, written - 1):
+                written = np.int64(-1)
+        _keep_line(position, stop, written, state, places, refused)
+        position = feed + 1
+    state[S_POSITION] = position
+
+
+@njit(inline="always")
+def _end_word(data, at, stop):
+    """The end of a word of printable ASCII without quotes, or -1."""
+    close = _find(data, at, stop, np.uint8(32), np.uint8(34))
+    return close if close > at and (close == stop or data[close] == 32) else np.int64(-1)
+
+
+@njit(inline="always")
+def _end_quoted(data, at, stop):
+    """The quote that ends a text of printable ASCII without escapes, or -1."""
+    if at >= stop or data[at] != 34:
+        return np.int64(-1)
+    close = _find(data, at + 1, stop, np.uint8(34), np.uint8(92))
+    return close if close < stop and data[close] == 34 else np.int64(-1)
+
+
+@njit(inline="always")
+def _fill(spans, slot, data, start, end):
+    is_nothing = end == start or (end == start + 1 and data[start] == 45)
+    spans[slot, 0], spans[slot, 1] = start, end
+    spans[slot, 2] = NOTHING if is_nothing else PLAIN
+
+
+@njit(inline="always")
+def _is_scheme(data, at, end):
+    """http, https, h2, grpcs, ws or wss."""
+    word = _load64(data, at) & _low_bytes(end - at)
+    return (
+        word == np.uint64(0x70747468) or word == np.uint64(0x7370747468)
+        or word == np.uint64(0x3268) or word == np.uint64(0x7363707267)
+        or word == np.uint64(0x7377) or word == np.uint64(0x737377)
+    )  # fmt: skip
+
+
+@njit()
+def _split_balancer(data, start, stop, spans):
+    """Whether the line is one of an application load balancer; if so, its spans are known."""
+    at = np.int64(start)
+    for number in range(12):
+        close = _end_word(data, at, stop)
+        if close < 0 or close == stop:
+            return False
+        if number == 0 and not _is_scheme(data, at, close):
+            return False
+        if number == 1:
+            is_time = close - at >= 22 and data[at + 10] == 84 and data[at + 19] == 46
+            if not is_time or data[close - 1] != 90:
+                return False
+            _fill(spans, TIME, data, at, close)
+        if number == 3 and not _has_port(data, at, close):
+            return False
+        if number == 3:
+            _fill(spans, CLIENT, data, at, close)
+        if number == 8:
+            _fill(spans, STATUS, data, at, close)
+        for position in range(at, close):
+            byte = data[position]
+            is_digit = _is_digit(byte)
+            if number == 2:
+                is_fit = is_digit or _is_letter(byte) or byte == 95 or byte == 47 or byte == 45
+            elif 5 <= number <= 7:
+                is_fit = is_digit or byte == 45 or byte == 46
+            else:
+                is_fit = is_digit or number < 10
+            if not is_fit:
+                return False
+        at = close + 1
+    close = _end_quoted(data, at, stop)
+    if close < 0 or not _split_url(data, at + 1, close, spans) or data[close + 1] != 32:
+        return False
+    at = close + 2
+    close = _end_quoted(data, at, stop)
+    if close < 0:
+        return False
+    _fill(spans, AGENT, data, at + 1, close)
+    at = close + 1
+    for _ in range(2):
+        if at >= stop or data[at] != 32:
+            return False
+        at = _end_word(data, at + 1, stop)
+        if at < 0:
+            return False
+    if at == stop:
+        return True
+    at = _end_word(data, at + 1, stop)
+    for _ in range(2):
+        if at < 0 or at >= stop or data[at] != 32:
+            return False
+        at = _end_quoted(data, at + 1, stop)
+        if at < 0:
+            return False
+        at += 1
+    return at < stop and data[at] == 32
+
+
+@njit(inline="always")
+def _has_port(data, start, end):
+    """Whether that is `192.0.2.7:80` or `[2001:db8::7]:80`: elsewhere a port looks like a group."""
+    colons, last = 0, end
+    for position in range(start, end):
+        if data[position] == 58:
+            colons += 1
+            last = position
+    return colons > 0 and _is_port(data, last + 1, end) and (colons == 1 or data[start] == 91)
+
+
+@njit()
+def _split_url(data, start, end, spans):
+    """Whether that is `GET https://host:443/path HTTP/1.1`; if so, its spans are known."""
+    blank = start
+    while blank < end and _is_letter(data[blank]):
+        blank += 1
+    at = blank + 1
+    while at < end and _is_letter(data[at]):
+        at += 1
+    if blank == start or data[blank] != 32 or at == blank + 1 or at + 3 >= end:
+        return False
+    if data[at] != 58 or data[at + 1] != 47 or data[at + 2] != 47:
+        return False
+    at += 3
+    while at < end and data[at] != 47:
+        if data[at] == 63 or data[at] == 32:
+            return False
+        at += 1
+    for length in (9, 7):
+        tail = end - length
+        if (
+            tail > at
+            and data[tail] == 32
+            and data[tail + 1] == 72
+            and data[tail + 2] == 84
+            and data[tail + 3] == 84
+            and data[tail + 4] == 80
+            and data[tail + 5] == 47
+            and _is_digit(data[tail + 6])
+            and (length == 7 or (data[tail + 7] == 46 and _is_digit(data[tail + 8])))
+        ):
+            end = tail
+            break
+    _fill(spans, METHOD, data, start, blank)
+    _fill(spans, TARGET, data, at, end)
+    return at < end
+
+
+@njit()
+def _split_bucket(data, start, stop, spans):
+    """Whether the line is one of S3's server access logs; if so, its spans are known."""
+    at = np.int64(start + 64)
+    if at >= stop or data[at] != 32:
+        return False
+    for position in range(start, at):
+        if _read_hex(data[position]) < 0 or _is_capital(data[position]):
+            return False
+    at += 1
+    begin, is_address = at, True
+    while at < stop and (
+        _is_digit(data[at]) or _is_letter(data[at])
+        or data[at] == 95 or data[at] == 46 or data[at] == 45
+    ):  # fmt: skip
+        is_address = is_address and (_is_digit(data[at]) or data[at] == 46)
+        at += 1
+    if at == begin or is_address or at + 30 > stop:
+        return False
+    if data[at] != 32 or data[at + 1] != 91 or data[at + 28] != 93 or data[at + 29] != 32:
+        return False
+    _fill(spans, TIME, data, at + 2, at + 28)
+    at += 30
+    for number in range(5):
+        close = _end_word(data, at, stop)
+        if close < 0 or close == stop:
+            return False
+        if number == 0:
+            if data[at] == 91:
+                return False
+            _fill(spans, CLIENT, data, at, close)
+        if number == 1:
+            _fill(spans, USER, data, at, close)
+        at = close + 1
+    close = _end_quoted(data, at, stop)
+    if close < 0 or data[close + 1] != 32:
+        return False
+    _fill(spans, REQUEST, data, at + 1, close)
+    at = close + 2
+    for number in range(6):
+        close = _end_word(data, at, stop)
+        if close < 0 or close == stop:
+            return False
+        if number == 0:
+            _fill(spans, STATUS, data, at, close)
+        if number == 2 and (close > at + 1 or data[at] != 45):
+            for position in range(at, close):
+                if not _is_digit(data[position]):
+                    return False
+        at = close + 1
+    for slot in (REFERRER, AGENT):
+        if data[at] == 45:
+            close = at
+        else:
+            close = _end_quoted(data, at, stop)
+            if close < 0:
+                return False
+            _fill(spans, slot, data, at + 1, close)
+        at = close + 2
+        if at > stop or data[at - 1] != 32:
+            return False
+    return _end_word(data, at, stop) > 0
+
+
+@njit(inline="always")
+def _is_capital(byte):
+    return 65 <= byte <= 90
+
+
 # JSON
 
 

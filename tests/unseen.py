@@ -1,8 +1,8 @@
 """
 Requests that no signature was written for: `data/unseen`, one client each, as a log has them.
 
-Each of the two sets was written from general knowledge before the rules were measured with it,
-the second one after they had been mended for the first.
+Each set was written from general knowledge before the rules were measured with it, and after they
+had been mended for the sets before (3 and 4 were written together).
 """
 
 import re

@@ -48,7 +48,7 @@ class Event:
     """
     `ssh_login`: sshd judged a credential. `ssh_connection`: a connection named a user and ended
     without a login, which is all that a server with keys only tells. Count one, never both.
-    `ssh_protocol_error`: a connection to sshd that spoke no ssh.
+    `ssh_protocol_error`: a connection to sshd that spoke no ssh, or nothing until it was cut.
     `ssh_attempts_exceeded`: one connection made as many attempts as sshd allows, and was cut off.
     `http_login`: a web server's error log says that it judged a name and password.
     """

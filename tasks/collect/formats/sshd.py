@@ -12,7 +12,8 @@ user has no account that may log in; `Connection closed by authenticating user .
 it has. `maximum authentication attempts exceeded` stands for all the attempts that one connection
 may make (MaxAuthTries, six unless configured), whether they were logged one by one or not: it is
 `ssh_attempts_exceeded`. `banner exchange: ... invalid format`, in old servers `Bad protocol version
-identification`, is a client that speaks no ssh: `ssh_protocol_error`. Rules count one action or
+identification`, is a client that speaks no ssh: `ssh_protocol_error`, and so is one that let its
+time run out before it named a user (`Timeout before authentication`). Rules count one action or
 another, never a sum in which the same attempt is twice. `Failed none` is how every client asks what
 it may try, and no attempt.
 
@@ -57,6 +58,13 @@ _CONNECTIONS = tuple(
         (
             "ssh_protocol_error",
             rb"Bad protocol version identification ()()'.*' from (\S+?)(?: port \d+)?",
+        ),
+        (
+            "ssh_protocol_error",
+            (
+                rb"(?:fatal: )?Timeout before authentication for (?:connection from )?()()(\S+)"
+                rb"(?: port \d+| to \S+, pid = \d+)"
+            ),
         ),
     )
 )

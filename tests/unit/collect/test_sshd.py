@@ -130,6 +130,20 @@ def test_protocol_errors_of_old_servers(sent, end):
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "fatal: Timeout before authentication for 192.0.2.7 port 34388",
+        "Timeout before authentication for connection from 192.0.2.7 to 198.51.100.1, pid = 42",
+    ],
+)
+def test_connections_that_wait_until_they_are_cut(message):
+    """A connection that named no user in time counts as one that spoke no ssh."""
+    (event,) = parse(message)
+
+    assert (event.event_action, event.source_ip) == ("ssh_protocol_error", "192.0.2.7")
+
+
+@pytest.mark.parametrize(
     ("who", "user", "is_invalid"),
     [
         ("root", "root", False),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from ipaddress import ip_address, ip_network
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -85,7 +86,8 @@ def main() -> None:
     wanted = [name for name in names if name in (arguments.corpus or names)]
     score = _load_scorer(arguments.shared / "score.py")
     print(HEAD)
-    with ProcessPoolExecutor(2) as pool:
+    # A forked process would wait forever for threads of Polars that it does not have.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         paths = [arguments.shared / name for name in wanted]
         for path, scanned in zip(paths, pool.map(scan_corpus, paths), strict=True):
             _print_corpus(score, path, scanned, arguments.list)

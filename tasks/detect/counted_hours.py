@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -28,6 +29,7 @@ from tasks.detect.evidence import (
     choose_lines,
     leading_addresses,
     unite_lines,
+    without_texts,
 )
 from tasks.detect.loading import Candidates, Loaded, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
@@ -188,14 +190,16 @@ def add_lines(
 ) -> CountedHours:
     """*found* with those of *samples* that are kept of the *busy* hours."""
     slow = rules.only(lambda rule: rule.is_slow)
-    few = _in_hours(_by_hour(samples), busy).compact()
+    light, texts = without_texts(samples)
+    few = _in_hours(_by_hour(light), busy).compact()
     names, numbers = number_names(few.names)
     rows = few.rows.with_columns(numbers.gather(few.rows["ip"]))
     place = ["ip", "minute"]
     once = keep_lowest(unite_lines(rows), sample_limits(counted or rules), place)
     kept = rows.join(once, on=[*place, "line_hash"], how="semi")
-    lines = Addressed(_lowest_lines(kept, slow), names)
-    return CountedHours(found.counts, found.values, lines, found.addresses)
+    lines = _lowest_lines(kept, slow)
+    lines = lines.with_columns(texts.gather(lines["line"]))
+    return replace(found, samples=Addressed(lines, names))
 
 
 def needed_hours(touched: Touched, rules: RuleSet) -> list[Span]:
@@ -343,13 +347,8 @@ def _sum_counts(
 ) -> tuple[Addressed, Addressed]:
     """By combinations and by addresses, where any event counts for one of *counters*."""
     column = recode(counts.rows["counters"], lambda text: _keep_counters(text, counters))
-    minute, count = pl.col("minute"), pl.col("count").cast(pl.Int64)
     # the names of many tallies have the same IP many times: first what is next to each other
-    by_name = (
-        counts.rows.with_columns(column)
-        .group_by("ip", (minute // HOUR).alias("hour"), "counters")
-        .agg(count.sum(), minute.min().alias("first_minute"), minute.max().alias("last_minute"))
-    )
+    by_name = _sum_runs(counts.rows.with_columns(column))
     there = _in_hours(replace(counts, rows=by_name), touched).compact()
     names, numbers = number_names(there.names)
     by_name = there.rows.with_columns(numbers.gather(there.rows["ip"]), name="ip")
@@ -365,6 +364,34 @@ def _sum_counts(
         did = by_name.select(*_PAIR, address, "count")
         addresses = Addressed(leading_addresses(did).select(_COLUMNS[3]), names)
     return Addressed(summed.select(_COLUMNS[0]), names), addresses
+
+
+def _sum_runs(counts: pl.DataFrame) -> pl.DataFrame:
+    """
+    Rows about the same IP, hour and combination that follow each other are one.
+
+    Within a tally they do follow each other; what does not is summed up later, and slower.
+    """
+    if counts.is_empty():
+        return counts.select(
+            "ip",
+            "counters",
+            hour="minute",
+            first_minute="minute",
+            last_minute="minute",
+            count=pl.col("count").cast(pl.Int64),
+        )
+    minutes = counts["minute"].to_numpy()
+    ips, hours = counts["ip"].to_numpy(), minutes // HOUR
+    kinds = counts["counters"].to_physical().to_numpy()
+    is_new = (ips[1:] != ips[:-1]) | (hours[1:] != hours[:-1]) | (kinds[1:] != kinds[:-1])
+    starts = np.flatnonzero(np.concatenate(([True], is_new)))
+    return counts.select("ip", "counters")[starts].with_columns(
+        hour=hours[starts],
+        first_minute=np.minimum.reduceat(minutes, starts),
+        last_minute=np.maximum.reduceat(minutes, starts),
+        count=np.add.reduceat(counts["count"].to_numpy(), starts, dtype=np.int64),
+    )
 
 
 def _lowest_values(values: Addressed) -> Addressed:

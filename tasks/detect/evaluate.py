@@ -31,7 +31,13 @@ from typing import Final
 
 import polars as pl
 
-from tasks.detect.evidence import assemble, choose_lines, leading_addresses, unite_lines
+from tasks.detect.evidence import (
+    assemble,
+    choose_lines,
+    leading_addresses,
+    unite_lines,
+    without_texts,
+)
 from tasks.detect.loading import Loaded, LoadedTally, load, narrow
 from tasks.detect.rules import RuleSet
 from tasks.detect.suspect_hours import SuspectHour
@@ -83,9 +89,11 @@ def judge(
     hour = (pl.col("minute") // HOUR).alias("hour")
     did = candidates.counts.join(minutes, on=_PLACE, how="semi").with_columns(hour)
     activity = did.group_by(*_PAIR, "counters").agg(pl.col("count").cast(pl.Int64).sum())
-    samples = candidates.number(loaded.samples).join(minutes, on=_PLACE, how="semi")
+    light, texts = without_texts(loaded.samples)
+    samples = candidates.number(light).join(minutes, on=_PLACE, how="semi")
     # first what one tally of all lines would have: cut in pieces, more is kept
     kept = keep_lowest(unite_lines(samples), sample_limits(counted or rules), _PLACE)
     lines = keep_lowest(kept, sample_limits(rules), _PLACE).with_columns(hour)
     chosen = choose_lines(rules, lines, minutes, _PLACE)
+    chosen = chosen.with_columns(texts.gather(chosen["line"]))
     return assemble(rules, candidates.names, findings, activity, chosen, leading_addresses(did))

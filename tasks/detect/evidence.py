@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
 
+from tasks.detect.addressed import Addressed
 from tasks.detect.rules import RuleSet
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import EvidenceLine
@@ -77,15 +79,27 @@ def choose_lines(
     )
 
 
+def without_texts(samples: Addressed) -> tuple[Addressed, pl.Series]:
+    """The same with the number of each line in place of its text, and the texts."""
+    texts = samples.rows["line"]
+    number = pl.int_range(pl.len(), dtype=pl.UInt32).alias("line")
+    return replace(samples, rows=samples.rows.with_columns(number)), texts
+
+
 def unite_lines(samples: pl.DataFrame) -> pl.DataFrame:
-    """Identical lines are one, with the smallest reference."""
+    """Identical lines of a minute are one, with the smallest reference and all counters."""
+    line = [*_PLACE, "line_hash"]
+    columns = [*line, "object_key", "line_number", "line", "counters"]
+    is_repeated = samples.select(pl.len().over(line) > 1).to_series()
     first = pl.col("object_key", "line_number", "line").first()
-    counters = pl.col("counters").cast(pl.String).unique().sort().str.join(" ")
-    return (
-        samples.sort("object_key", "line_number")
-        .group_by(*_PLACE, "line_hash", maintain_order=True)
-        .agg(first, counters)
+    united = (
+        samples.filter(is_repeated)
+        .sort("object_key", "line_number")
+        .group_by(line, maintain_order=True)
+        .agg(first, pl.col("counters").cast(pl.String).unique().sort().str.join(" "))
+        .with_columns(pl.col("counters").cast(pl.Categorical))
     )
+    return pl.concat([samples.filter(~is_repeated).select(columns), united.select(columns)])
 
 
 def _lowest(lines: pl.DataFrame, place: list[str], limit: int) -> pl.DataFrame:

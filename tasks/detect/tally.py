@@ -510,24 +510,33 @@ def keep_lowest(
         samples: Each line_hash once per place.
         limits: From sample_limits; a sample with none of these counters is ordinary.
     """
-    limit_of = pl.DataFrame(
-        {"slot": list(limits), "limit": list(limits.values())},
-        schema={"slot": pl.String, "limit": pl.UInt32},
-    )
+    crowd = samples.select(pl.len().over(place) > ORDINARY_SAMPLES).to_series()
+    # no slot is smaller than that, so where there are no more all are kept
+    crowded = samples.select(*place, "line_hash", "counters").filter(crowd)
     slots = (
-        samples.select(*place, "line_hash", slot=pl.col("counters").cast(pl.String).str.split(" "))
-        .explode("slot")
-        .join(limit_of, on="slot", how="left")
-        .with_columns(pl.col("limit").is_not_null().any().over(*place, "line_hash").alias("_is"))
-        .filter(pl.col("limit").is_not_null() | ~pl.col("_is"))
-        .with_columns(
-            pl.when("_is").then("slot").otherwise(pl.lit(ORDINARY)).alias("slot"),
-            pl.col("limit").fill_null(ORDINARY_SAMPLES),
-        )
-        .unique([*place, "slot", "line_hash"])
+        crowded.join(_slots_of(crowded["counters"].unique(), limits), on="counters")
         .filter(pl.col("line_hash").rank("ordinal").over(*place, "slot") <= pl.col("limit"))
+        .select(*place, "line_hash")
     )
-    return samples.join(slots, on=[*place, "line_hash"], how="semi")
+    lowest = samples.filter(crowd).join(slots, on=[*place, "line_hash"], how="semi")
+    return pl.concat([samples.filter(~crowd), lowest])
+
+
+def _slots_of(combinations: pl.Series, limits: Mapping[str, int]) -> pl.DataFrame:
+    """Each of *combinations* with each of its slots and the limit of that."""
+    named = (sorted(set(text.split(" ")) & limits.keys()) for text in combinations)
+    slots = [[(slot, limits[slot]) for slot in some] for some in named]
+    rows = [
+        (number, slot, limit)
+        for number, some in enumerate(slots)
+        for slot, limit in some or [(ORDINARY, ORDINARY_SAMPLES)]
+    ]
+    table = pl.DataFrame(
+        rows,
+        schema={"number": pl.UInt32, "slot": pl.Categorical, "limit": pl.UInt32},
+        orient="row",
+    )
+    return table.select(combinations.gather(table["number"]).alias("counters"), "slot", "limit")
 
 
 def excerpt(line: bytes, focus: bytes | None = None) -> str:

@@ -13,8 +13,8 @@ from tasks.detect.tally import Tally
 
 HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""
-SLICE_SIZE: Final = 500_000
-"""IPs with an hour that are evaluated together; what is known of a million takes half a GiB."""
+SLICE_SIZE: Final = 200_000
+"""IPs with an hour that are evaluated together; a million takes more than half a GiB."""
 
 _SCHEMA: Final = pl.Schema(
     {

@@ -38,9 +38,11 @@ class LineReader:
         """Complete lines with their line feeds; *offset* and *tail* are those at their end."""
         while chunk := self._read_chunk():
             feed = chunk.rfind(b"\n") + 1
-            block = _join(self.unfinished, chunk[: chunk.find(b"\n")]) if feed else b""
+            block = b""
             if feed:
-                block += chunk[chunk.find(b"\n") : feed]
+                first = chunk.find(b"\n")
+                line = _join(self.unfinished, chunk[:first])
+                block = b"".join((line, memoryview(chunk)[first:feed]))
                 self.unfinished = _join(b"", chunk[feed:])
                 self.offset = self.end + feed
                 self.tail = (self.last + chunk[max(0, feed - TAIL_BYTES) : feed])[-TAIL_BYTES:]

@@ -1,6 +1,7 @@
 """Lines of other formats that are counted by columns count as their own format says."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import polars as pl
@@ -198,7 +199,7 @@ def amazon_logs(draw: st.DrawFn) -> bytes:
 def _warm(monkeypatch):
     """The kernels are used from the first byte on."""
     monkeypatch.setattr(engine_module, "_COLD_BYTES", 0)
-    monkeypatch.setattr(rewriting, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(rewriting, "_worth_bytes", lambda function: 0)
 
 
 @patiently
@@ -310,6 +311,19 @@ def test_regular_lines_are_rewritten(line, before):
     expected, events = parsed(line, *before), parsed(rewritten.block.removesuffix(b"\n"))
     assert isinstance(expected, tuple)
     assert events == (replace(expected[0], url_domain=None, http_response_body_bytes=None),)
+
+
+def test_little_of_many_objects_is_enough(monkeypatch):
+    """What the kernel costs is weighed against all objects of a process, not against each."""
+    monkeypatch.setattr(rewriting, "_worth_bytes", lambda function: 300)
+    monkeypatch.setattr(rewriting, "_seen_bytes", Counter())
+    line = (
+        b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", '
+        b'"request": "GET / HTTP/1.1", "status": 200}\n'
+    )
+    rewritten = [LineParser(ObjectClock(CLOCK._modified_at)).rewrite(line) for _ in range(4)]
+
+    assert [some is not None for some in rewritten] == [False, False, True, True]
 
 
 def test_json_is_never_an_access_line():

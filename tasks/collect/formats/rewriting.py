@@ -11,9 +11,10 @@ and what the server gives as its reason are not kept.
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +37,11 @@ _W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
 _AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
 """How lines of application load balancers and of S3 begin."""
 _KEY_SLOTS: Final = 1024
-_WORTH_COMPILING: Final = 32 * 1024**2
-"""Bytes of one object that take longer line by line than the kernel takes to be compiled."""
+_WORTH_LOADING: Final = 1024**2
+"""Bytes that take longer line by line than it takes to load what was compiled."""
+_WORTH_COMPILING: Final = 32 * _WORTH_LOADING
+_seen_bytes: Counter[str] = Counter()
+"""By function of the kernel: what it could have rewritten, in all objects of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,6 @@ class Rewriter:
         """Lines of W3C have the fields that *w3c* names at the time."""
         self._proxies = proxies
         self._w3c = w3c
-        self._seen_bytes = 0
         self._plans: _JsonPlans | None = None
         self._data = np.empty(0, np.uint8)
         self._out = np.empty(0, np.uint8)
@@ -80,16 +83,19 @@ class Rewriter:
     def rewrite(self, block: bytes) -> Rewritten | None:
         """What becomes of complete lines; None where they begin with one that is not rewritten."""
         if block[:1] == b"{":
-            return self._rewrite(block, self._rewrite_json)
+            return self._rewrite(block, "rewrite_json", self._rewrite_json)
         if block[:1].isdigit() and self._is_w3c_clear():
-            return self._rewrite(block, self._rewrite_w3c)
-        return self._rewrite(block, self._rewrite_amazon) if _AMAZON.match(block) else None
+            return self._rewrite(block, "rewrite_words", self._rewrite_w3c)
+        if _AMAZON.match(block):
+            return self._rewrite(block, "rewrite_amazon", self._rewrite_amazon)
+        return None
 
-    def _rewrite(self, block: bytes, fill: "_Fill") -> Rewritten | None:
-        self._seen_bytes += len(block)
-        kernel = _find_kernel(self._seen_bytes)
-        if kernel is None:
+    def _rewrite(self, block: bytes, function: str, fill: "_Fill") -> Rewritten | None:
+        _seen_bytes[function] += len(block)
+        if _seen_bytes[function] < _worth_bytes(function):
             return None
+        from tasks.collect.formats import rewriting_kernel as kernel
+
         size = len(block)
         if self._data.size < size + kernel.PADDING:
             self._data = np.zeros(size + kernel.PADDING, np.uint8)
@@ -254,20 +260,11 @@ def _number_keys(kernel: _Kernel) -> tuple[Any, dict[Place, int]]:
     return keys, numbers
 
 
-def _find_kernel(seen_bytes: int) -> _Kernel | None:
-    """The compiled kernel; None where so many bytes are not worth the time to compile it."""
-    name = f"{__name__}_kernel"
-    if name not in sys.modules and seen_bytes < _WORTH_COMPILING and not _is_compiled():
-        return None
-    from tasks.collect.formats import rewriting_kernel
-
-    return rewriting_kernel
-
-
-@lru_cache(maxsize=1)
-def _is_compiled() -> bool:
-    """Whether Numba keeps what it made of the kernel."""
+@cache
+def _worth_bytes(function: str) -> int:
+    """From how many bytes on a function of the kernel is worth its time to load or compile."""
     kept = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(kept) if kept else Path(__file__).with_name("__pycache__")
     version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    return any(folder.rglob(f"rewriting_kernel.rewrite_*.{version}.nbi"))
+    is_compiled = any(folder.rglob(f"rewriting_kernel.{function}-*.{version}.nbi"))
+    return _WORTH_LOADING if is_compiled else _WORTH_COMPILING

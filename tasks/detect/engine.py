@@ -678,7 +678,7 @@ class _Columns:
         unknown = np.empty((room, 3), np.int32)
         _, left = self._kept.list_values(
             lines, rows, outcomes, kinds.value_ends, kinds.values, kinds.of_paths,
-            self._requests.records, self._paths.records, self._paths.arena,
+            self._requests.records, self._requests.arena, self._paths.records, self._paths.arena,
             self._path_hashes, self._target_hashes, self._odd_hashes, keys, hashes, unknown,
         )  # fmt: skip
         for place, request, of_path in unknown[:left].tolist():

@@ -8,7 +8,7 @@ when that changes. Rows are those of `kernel.scan_lines`, keys those of `packed.
 import numpy as np
 from numba import njit
 
-from tasks.detect.kernel import IP, LENGTH, MINUTE, OFFSET, PATH, REQUEST
+from tasks.detect.kernel import IP, LENGTH, MINUTE, OFFSET, PATH, REQUEST, TARGET_END
 from tasks.detect.packed import END_OF_TEXT
 
 MAX_NAME = 41
@@ -87,9 +87,10 @@ def copy_texts(data, starts, ends, most, target, sizes):
         if size > most:
             sizes[number] = -1
             continue
+        text, copy = data[start:end], target[at : at + size]
         for offset in range(size):
-            byte = data[start + offset]
-            target[at + offset] = byte
+            byte = text[offset]
+            copy[offset] = byte
             bits |= byte
         if bits >= 128:
             sizes[number] = -1
@@ -147,7 +148,9 @@ def pick_texts(texts, sizes, keep, target):
     for number in range(sizes.size):
         size = np.int64(sizes[number])
         if keep[number]:
-            target[at : at + size] = texts[read : read + size]
+            text, copy = texts[read : read + size], target[at : at + size]
+            for offset in range(size):
+                copy[offset] = text[offset]
             at += size
         read += size
     return at
@@ -158,15 +161,15 @@ def pick_texts(texts, sizes, keep, target):
 
 @njit(cache=True, nogil=True)
 def list_values(
-    lines, rows, outcomes, outcome_ends, counters, of_paths, request_records, path_records,
-    path_arena, path_hashes, target_hashes, odd_hashes, keys, hashes, unknown,
+    lines, rows, outcomes, outcome_ends, counters, of_paths, request_records, request_arena,
+    path_records, path_arena, path_hashes, target_hashes, odd_hashes, keys, hashes, unknown,
 ):  # fmt: skip
     """
     Keys and hashes of the values of these rows.
 
     Hashes that are known are in path_hashes, by path, and by request in target_hashes and in
     odd_hashes, which is for requests without a plain path; 0 is not known. Those of plain paths
-    are found out here.
+    and of targets in plain ASCII are found out here.
 
     Args:
         outcome_ends: Where the values of each outcome end in *counters* and *of_paths*.
@@ -185,6 +188,14 @@ def list_values(
         for index in range(outcome_ends[outcome - 1] if outcome else 0, outcome_ends[outcome]):
             if not of_paths[index]:
                 h = target_hashes[request]
+                if h == _0 and path >= 0:
+                    start = np.int64(request_records[request, OFFSET])
+                    while request_arena[start] != 32:
+                        start += 1
+                    end = np.int64(request_records[request, TARGET_END])
+                    if _is_plain(request_arena, start + 1, end):
+                        h = _blake2b_64(request_arena, start + 1, end, words, message)
+                        target_hashes[request] = h
             elif path < 0:
                 h = odd_hashes[request]
             else:
@@ -204,6 +215,15 @@ def list_values(
             keys[found], hashes[found] = place | np.uint64(counters[index]), h
             found += 1
     return found, left
+
+
+@njit(cache=True, nogil=True)
+def _is_plain(data, start, end):
+    """Whether a text is what its bytes are: printable ASCII without backslashes."""
+    is_plain = True
+    for byte in data[start:end]:
+        is_plain &= 32 < byte < 127 and byte != 92
+    return is_plain
 
 
 @njit(cache=True, nogil=True)

@@ -50,7 +50,7 @@ NO_STATUS = 1000
 ALL_USERS, PLAIN_USERS, NO_USERS = range(3)
 
 # columns of a text; the class of a path is that of requests that only it makes hits
-OFFSET, LENGTH, KIND, CLASS, METHOD, PATH, FACTS = range(7)
+OFFSET, LENGTH, KIND, CLASS, METHOD, PATH, FACTS, TARGET_END = range(8)
 TEXT_COLUMNS = 8
 # kinds of texts
 KIND_REQUEST, KIND_PATH, KIND_REFERRER, KIND_AGENT = range(4)
@@ -1177,7 +1177,7 @@ def reduce_requests(first, seed, requests, paths, methods, method_count, origina
             ):
                 mark += 1
             if mark == stop or arena[mark] == 63:
-                record[METHOD] = method
+                record[METHOD], record[TARGET_END] = method, stop
                 h = _hash_text(arena, target, mark - target, seed)
                 record[PATH] = _number_text(arena, target, mark, KIND_PATH, h, paths)
                 new_o, new_q = reduce_text(arena, target, stop, True, original, o), q

@@ -28,16 +28,18 @@ END_OF_TEXT: Final = 2
 
 
 class Names(NamedTuple):
-    """Texts in order, and where in that order each numbered one is; several can have one text."""
+    """Texts in order, and where in that order each numbered one is."""
 
     texts: pl.Series
     ranks: Words
 
     @classmethod
     def of(cls, texts: pl.Series) -> Self:
-        """Names of what is numbered as in *texts*."""
-        ranks = texts.rank("dense").to_numpy() - 1
-        return cls(texts.unique().sort(), ranks.astype(np.uint64))
+        """Names of what is numbered as in *texts*, each of which is there once."""
+        order = texts.arg_sort()
+        ranks = np.empty(len(texts), np.uint64)
+        ranks[order.to_numpy()] = np.arange(len(texts), dtype=np.uint64)
+        return cls(texts.gather(order), ranks)
 
 
 class PackedCounts:
@@ -171,12 +173,16 @@ class PackedSamples:
         self._kept = kept
         self._slots = slots
         self._pieces: list[Sampled] = []
+        self._is_compact = True
         self.size = 0
         """In bytes."""
 
     def add(self, lines: Sampled) -> None:
         """These, too, may be samples."""
+        if not len(lines.keys):
+            return
         self._pieces.append(lines)
+        self._is_compact = False
         self.size += sum(column.nbytes for column in lines)
 
     def drop(self, extent: int) -> None:
@@ -206,6 +212,8 @@ class PackedSamples:
 
     def compact(self) -> None:
         """Only samples are there."""
+        if self._is_compact:
+            return
         pieces, self._pieces, self.size = self._pieces, [], 0
         if not pieces:
             return
@@ -227,6 +235,7 @@ class PackedSamples:
             pieces[number] = _NO_LINES
             at += count
         self.add(Sampled(*_join_all(picked)))
+        self._is_compact = True
 
     def _pick(self, lines: Sampled, keep: npt.NDArray[np.bool_]) -> Sampled:
         texts = np.empty(int(lines.sizes[keep].sum()), np.uint8)

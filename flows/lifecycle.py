@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from prefect import State, get_run_logger, runtime
 from prefect.client.orchestration import get_client
+from prefect.exceptions import FailedRun
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -79,13 +80,17 @@ class _WithoutTraceback(logging.Filter):
     """A failure that has words of its own needs no traceback, which Prefect logs with each."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
-        if record.exc_info and isinstance(record.exc_info[1], MiddlewatchError):
+        """Keep every record; what a worker says of a run that failed are the run's words."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, MiddlewatchError | FailedRun):
             record.exc_info = None
+            if record.name == "prefect.flow_runs":
+                record.msg, record.args = "%s", (str(error),)
         return True
 
 
-logging.getLogger("prefect.task_runs").addFilter(_WithoutTraceback())
+for _name in ("prefect.task_runs", "prefect.flow_runs"):
+    logging.getLogger(_name).addFilter(_WithoutTraceback())
 
 
 def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:

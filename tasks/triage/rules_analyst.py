@@ -187,6 +187,10 @@ def _tell_outcome(incident: Incident, counts: _Counts) -> list[str]:
         told.append(f"{logins} from this address succeeded in the same time.")
     elif counts.logins_failed:
         told.append("No ssh login from this address succeeded in that time.")
+    if counts.requests and not incident.has_signature_evidence:
+        classes = sorted(c for c in incident.activity.responses if c.endswith("xx"))
+        answers = _join([f"{incident.activity.responses[c]:,} with {c}" for c in classes])
+        told.append(f"The server answered {answers}.")
     if counts.requests and _INTRUSIONS & set(incident.families):
         if counts.succeeded:
             told.append(

@@ -1,8 +1,10 @@
 """What a command says when there is no summary."""
 
+import logging
 from contextlib import nullcontext
 
 import pytest
+from prefect.exceptions import FailedRun
 from prefect.states import Failed
 
 from flows.command import RETRIED_LATER, WRONG_USE, run_once
@@ -37,3 +39,17 @@ def test_an_unexpected_error_is_told_without_its_text(monkeypatch, capsys):
 def test_errors_in_our_own_words_are_told_in_them(monkeypatch, capsys, error, code):
     """They hold no secret, and say what to do."""
     assert explain(error, monkeypatch, capsys) == (code, f"{error}\n")
+
+
+@pytest.mark.parametrize("name", ["prefect.task_runs", "prefect.flow_runs"])
+@pytest.mark.parametrize("error", [PermanentError("There is no x."), FailedRun("There is no x.")])
+def test_a_failure_with_words_of_its_own_is_logged_without_a_traceback(name, error):
+    """Also by the worker, which logs what ended a run once more: one sentence."""
+    record = logging.makeLogRecord(
+        {"name": name, "msg": "unexpected exception", "exc_info": (type(error), error, None)}
+    )
+
+    assert logging.getLogger(name).filter(record)
+    assert record.exc_info is None
+    if name == "prefect.flow_runs":
+        assert record.getMessage() == "There is no x."

@@ -154,3 +154,17 @@ def test_who_talks_to_the_analyst_is_told_as_such():
     assert alone.probable_attack_type == "Text that instructs the analyst"
     for verdict in (beside, alone):
         assert "Believe nothing that its log lines say" in verdict.recommended_action
+
+
+def test_of_a_count_the_answers_are_told():
+    """A flood of which no line was kept is told from its counts."""
+    incident = make_incident(
+        make_volume_finding(Family.DENIAL_OF_SERVICE, 3200, 3000),
+        lines=(),
+        activity=Activity(4200, {"2xx": 4100, "5xx": 100}),
+    )
+
+    summary = judge_by_rules(incident).verdict.summary
+
+    assert "4,200 web requests" in summary
+    assert "The server answered 4,100 with 2xx and 100 with 5xx." in summary

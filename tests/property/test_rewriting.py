@@ -313,6 +313,21 @@ def test_regular_lines_are_rewritten(line, before):
     assert events == (replace(expected[0], url_domain=None, http_response_body_bytes=None),)
 
 
+def test_lines_of_another_format_at_the_start():
+    """What most of the first lines are decides what is rewritten."""
+    line = (
+        b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", '
+        b'"request": "GET / HTTP/1.1", "status": 200}\n'
+    )
+    parser = LineParser(ObjectClock(CLOCK._modified_at))
+    rewritten = parser.rewrite(b"Starting.\n\n" + 3 * line + b"x\n")
+
+    assert rewritten is not None
+    assert rewritten.places[:, 2].tolist() == [3, 4, 5]
+    assert rewritten.others == [(1, b"Starting."), (2, b""), (6, b"x")]
+    assert parser.rewrite(3 * b"Starting.\n" + line) is None
+
+
 def test_little_of_many_objects_is_enough(monkeypatch):
     """What the kernel costs is weighed against all objects of a process, not against each."""
     monkeypatch.setattr(rewriting, "_worth_bytes", lambda function: 300)

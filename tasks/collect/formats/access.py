@@ -11,11 +11,11 @@ import re
 
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import (
-    HOST_NAME,
     IMPOSSIBLE_TIME,
     Parsed,
     read_address,
     read_text,
+    refuse_client,
 )
 from tasks.collect.formats.request import split_request, split_target
 from tasks.model.events import Event, EventCategory
@@ -55,7 +55,7 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
     first, second, user, minute, seconds, offset, request, status, size, rest = match.groups()
     source_ip, domain, user = _read_client(first, second, user)
     if source_ip is None:
-        return HOST_NAME
+        return refuse_client(first)
     timestamp = clock.read_access_time(minute, seconds, offset)
     if timestamp is None:
         return IMPOSSIBLE_TIME

@@ -15,6 +15,10 @@ HOST_NAME = Unparsed(
 )
 """A name comes from the client's own reverse DNS, so it could accuse anybody."""
 
+_SOCKET = Unparsed(
+    "its client is a unix socket; have the server log the address that the proxy before it forwards"
+)
+
 _LONGEST_ADDRESS = 80
 _ADDRESS = re.compile(rb"\[?([0-9A-Fa-f:.]+)(?:%[^\]\s]*)?\]?")
 _ADDRESS_AND_PORT = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)(?:%[^\]\s]*)?\]|([0-9.]+)):\d{1,5}")
@@ -46,6 +50,11 @@ def _read_address(field: bytes) -> str | None:
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return str(mapped or address)
     return None
+
+
+def refuse_client(field: bytes) -> Unparsed:
+    """Why *field*, which is no address, names no client."""
+    return _SOCKET if field.startswith(b"unix:") else HOST_NAME
 
 
 def strip_port(field: bytes) -> bytes:

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.fields import HOST_NAME, IMPOSSIBLE_TIME, Parsed, read_address, read_text
+from tasks.collect.formats.fields import (
+    IMPOSSIBLE_TIME,
+    Parsed,
+    read_address,
+    read_text,
+    refuse_client,
+)
 from tasks.collect.formats.forwarded import TrustedProxies
 from tasks.model.events import Event, EventCategory, Unparsed
 
@@ -78,7 +84,7 @@ def build_request(
         return NO_CLIENT
     peer = read_address(client.encode())
     if peer is None:
-        return HOST_NAME
+        return refuse_client(client.encode())
     if timestamp is None:
         timestamp = context.clock.read_time((texts.get("timestamp") or "").encode())
     if timestamp is None:

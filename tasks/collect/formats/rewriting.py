@@ -36,6 +36,9 @@ _JSON_SLOTS: Final = {
 _W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
 _AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
 """How lines of application load balancers and of S3 begin."""
+_FIRST_LINES: Final = 9
+_LOOKED_AT: Final = 64 * 1024
+"""Bytes of a block among which they are looked for."""
 _KEY_SLOTS: Final = 1024
 _WORTH_LOADING: Final = 1024**2
 """Bytes that take longer line by line than it takes to load what was compiled."""
@@ -66,7 +69,7 @@ class Rewritten:
 
 
 Rewrite = Callable[[bytes], Rewritten | None]
-"""What becomes of complete lines; None where they begin with one that is not rewritten."""
+"""What becomes of complete lines; None where the first ones are mostly not rewritten."""
 
 
 class Rewriter:
@@ -81,16 +84,21 @@ class Rewriter:
         self._out = np.empty(0, np.uint8)
 
     def rewrite(self, block: bytes) -> Rewritten | None:
-        """What becomes of complete lines; None where they begin with one that is not rewritten."""
-        if block[:1] == b"{":
-            return self._rewrite(block, "rewrite_json", self._rewrite_json)
-        if block[:1].isdigit() and self._is_w3c_clear():
-            return self._rewrite(block, "rewrite_words", self._rewrite_w3c)
-        if _AMAZON.match(block):
-            return self._rewrite(block, "rewrite_amazon", self._rewrite_amazon)
-        return None
+        """What becomes of complete lines; None where the first ones are mostly not rewritten."""
+        lines = block[:_LOOKED_AT].split(b"\n", _FIRST_LINES)[:_FIRST_LINES]
+        functions = Counter(map(self._choose_function, filter(None, lines)))
+        function = functions.most_common(1)[0][0] if functions else None
+        return None if function is None else self._rewrite(block, function)
 
-    def _rewrite(self, block: bytes, function: str, fill: "_Fill") -> Rewritten | None:
+    def _choose_function(self, line: bytes) -> str | None:
+        """What rewrites lines that begin like this one."""
+        if line[:1] == b"{":
+            return "rewrite_json"
+        if line[4:5] == b"-" and line[:4].isdigit() and self._is_w3c_clear():
+            return "rewrite_words"
+        return "rewrite_amazon" if _AMAZON.match(line) else None
+
+    def _rewrite(self, block: bytes, function: str) -> Rewritten | None:
         _seen_bytes[function] += len(block)
         if _seen_bytes[function] < _worth_bytes(function):
             return None
@@ -105,7 +113,12 @@ class Rewriter:
         room = block.count(b"\n")
         places, refused = np.empty((room, 3), np.int32), np.empty((room, 3), np.int32)
         state = np.zeros(kernel.STATE_SIZE, np.int64)
-        fill(kernel, size, state, places, refused)
+        rewrite = {
+            "rewrite_json": self._rewrite_json,
+            "rewrite_words": self._rewrite_words,
+            "rewrite_amazon": self._rewrite_amazon,
+        }[function]
+        rewrite(kernel, size, state, places, refused)
         return Rewritten(
             self._out[: state[kernel.S_WRITTEN]].tobytes(),
             block,
@@ -150,7 +163,7 @@ class Rewriter:
             and "url_original" not in fields
         )
 
-    def _rewrite_w3c(
+    def _rewrite_words(
         self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
     ) -> None:
         slots = [_W3C_SLOTS.get(field) for field in self._w3c.fields]
@@ -167,7 +180,6 @@ _Kernel = Any
 """The module `rewriting_kernel`."""
 _State = npt.NDArray[np.int64]
 _Places = npt.NDArray[np.int32]
-_Fill = Callable[[_Kernel, int, _State, _Places, _Places], None]
 
 
 class _JsonPlans:

@@ -221,10 +221,15 @@ def test_times_that_do_not_exist(time):
     assert "time" in reason(f'192.0.2.7 - - [{time}] "GET / HTTP/1.1" 200 1')
 
 
-@pytest.mark.parametrize("client", ["host.example.com", "unix:", "999.1.1.1", "-", "1.2.3"])
+@pytest.mark.parametrize("client", ["host.example.com", "999.1.1.1", "-", "1.2.3"])
 def test_clients_without_an_address(client):
     """A name accuses nobody: reverse DNS belongs to the attacker."""
     assert "not an IP address" in reason(f'{client} - - {TIME} "GET / HTTP/1.1" 200 1')
+
+
+def test_client_behind_a_socket():
+    """The reason says what to log instead."""
+    assert "socket" in reason(f'unix: - - {TIME} "GET / HTTP/1.1" 200 1')
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ _MOST_BYTES: Final = 12 * 1024**2
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
 _MAX_FACTS: Final = 12
-_PATTERN_BYTES: Final = 4 * 1024**2
-_TOGETHER: Final = 5
+_PATTERN_BYTES: Final = 5 * 1024**2
+_TOGETHER: Final = 7
 """
 Signatures that are searched for as one: fewer mean more searches, more mean more states, which are
 made while texts are read that are all different.
@@ -518,10 +518,11 @@ class _Columns:
                     unread.add(first + row)
                 else:
                     hits[first + row] += found
-        for number, found in hits.items():
-            path_class = int(self._paths.records[requests.records[number, k.PATH], k.CLASS])
-            class_ = self._classifier.of_hits(found, path_class)
-            requests.records[number, k.CLASS] = class_
+        if hits:
+            records = requests.records[list(hits)]
+            path_classes = self._paths.records[records[:, k.PATH], k.CLASS].tolist()
+            classes = map(self._classifier.of_hits, hits.values(), path_classes)
+            requests.records[list(hits), k.CLASS] = list(classes)
         for number in unread:
             self._classify_request(number)
 

@@ -110,7 +110,7 @@ _FULL_HASHES: Final = 4
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
 _MAX_COUNTERS: Final = 1 << COUNTER_BITS
-_MAX_IPS: Final = 1 << 19
+_MAX_IPS: Final = 1 << 18
 _MOST_BYTES: Final = 12 * 1024**2
 """Of results; more are written."""
 _SHORT: Final = 2000

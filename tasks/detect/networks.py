@@ -66,8 +66,11 @@ class Grouping:
 
     def touched(self, tally: Tally) -> Touched:
         """Which networks the part of *tally* that the rules count is about, and when."""
+        counted = self.select(tally)
+        if not counted.counts.height:
+            return Touched.united([])
         nobody = _NOTICED.to_frame().select("source_ip", "hour")
-        return Touched.by([self.unite(LoadedTally(tally, {}), nobody).tally])
+        return Touched.by([self.unite(LoadedTally(counted, {}), nobody).tally])
 
     def unite(
         self, loaded: LoadedTally, alone: pl.DataFrame, is_allowed: IsAllowed | None = None

@@ -126,8 +126,7 @@ class LineParser:
         """
         if line[:1] in _PADDING_STARTS:
             line = line.strip(_PADDING)
-        if self._expects_access:
-            # no line of another format begins with an address and has a request where this has
+        if self._expects_access and not _START.match(line):
             parsed = parse_access(line, self._context.clock)
             if isinstance(parsed, tuple):
                 return parsed

@@ -92,8 +92,11 @@ _SIGNED: Final = frozenset(
 """What signatures may look at; and at user names."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
 
-_COLD_BYTES: Final = 1024**2
-"""Less than that is counted sooner than the kernel is loaded."""
+_COLD_BYTES: Final = 15 * 64 * 1024
+"""
+Less than that is counted sooner than the kernel is loaded. A full block is more: the end of its
+last line comes with the next one, so that it has less than 1 MiB.
+"""
 _COMPILING: Final = 32
 """Times as long as loading it takes to compile it, once on every machine."""
 _REQUEST_SLOTS: Final = 1 << 18

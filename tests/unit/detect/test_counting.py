@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import pytest
 
+from tasks.collect.lines import LineReader
+from tasks.detect import engine
 from tasks.detect.counting import count_batch
 from tasks.detect.rules import load_rules
 from tasks.model.errors import TransientError
@@ -90,3 +92,10 @@ def test_an_object_that_breaks_the_parser_is_an_error_of_that_object():
     assert "RuntimeError in test_counting.py" in broken.error
     assert "secret" not in broken.error
     assert counted.tally.read().counts.rows["count"].sum() == 2
+
+
+def test_a_log_is_counted_in_columns_from_its_first_full_block_on():
+    """That has less than was read at once: the end of its last line comes with the next."""
+    block = next(LineReader(BytesIO(LINE * 20_000).read).blocks())
+
+    assert len(block) >= vars(engine)["_COLD_BYTES"]

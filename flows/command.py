@@ -15,7 +15,7 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.lifecycle import STOPPED
+from flows.lifecycle import STOPPED, record_stop
 from flows.local_server import local_server
 from flows.terminal import print_complaint, print_run
 from tasks.detect.allowlist import AllowlistEntry
@@ -122,6 +122,8 @@ class _Stopping:
         with coming:
             while numbers := coming.recv(1):
                 if numbers[0] in self._before:
+                    # a database that is busy does not make it late
+                    threading.Thread(target=record_stop, daemon=True).start()
                     time.sleep(GRACE_SECONDS)
                     os._exit(self.explain())
 

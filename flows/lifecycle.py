@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -38,7 +38,7 @@ from tasks.settings import settings
 from tasks.store.engine import insist
 from tasks.store.locks import database_lock
 from tasks.store.namespaces import open_namespace
-from tasks.store.runs import KILLED, fail_run, open_run
+from tasks.store.runs import KILLED, fail_run, open_run, stop_run
 from tasks.store.schema import open_database
 
 P = ParamSpec("P")
@@ -51,6 +51,7 @@ THREADS = 32
 
 
 _locks_to_the_end: list[ExitStack] = []
+_under_way: list[Run] = []
 
 
 @dataclass(slots=True)
@@ -170,16 +171,18 @@ def recorded_run(
     with ExitStack() as stack:
         stack.enter_context(database_lock(engine, namespace))
         insist(lambda: open_namespace(engine, namespace, kind, parameters or {}, run.started_at))
+        stack.enter_context(_stoppable(run))
         _report_crashed(insist(lambda: open_run(engine, run, flow_run_id)), KILLED)
         try:
             yield run
         except Exception as error:
-            _record_end(run, explain(error), "failed")
+            told = explain(error)
+            _record_end(lambda now: fail_run(engine, run.id, told, now))
             if _is_of_prefect(error):
                 report_lost_api()
             raise
         except BaseException:
-            _record_end(run, STOPPED, "stopped")
+            _record_end(lambda now: stop_run(engine, run.id, STOPPED, now))
             if not runtime.deployment.id:  # else the worker knows whether it was cancelled
                 _report_crashed([flow_run_id], STOPPED)
             # tasks may still be at work: another run begins when this process has ended
@@ -187,10 +190,32 @@ def recorded_run(
             raise
 
 
-def _record_end(run: Run, told: str, state: str) -> None:
-    engine = open_database(settings().database_url.get_secret_value())
+@contextmanager
+def _stoppable(run: Run) -> Iterator[None]:
+    _under_way.append(run)
     try:
-        insist(lambda: fail_run(engine, run.id, told, datetime.now(UTC), state))
+        yield
+    finally:
+        _under_way.remove(run)
+
+
+def record_stop() -> None:
+    """
+    What is under way is on record as stopped.
+
+    For a thread that has nothing else to do: the one that runs the flow may be in the middle of
+    what it cannot leave before the process is killed.
+    """
+    for run in _under_way.copy():
+        engine = open_database(settings().database_url.get_secret_value())
+        stop = partial(stop_run, engine, run.id, STOPPED, datetime.now(UTC))
+        with suppress(MiddlewatchError):  # the flow says so, if it comes to it
+            insist(stop)
+
+
+def _record_end(record: Callable[[datetime], None]) -> None:
+    try:
+        insist(lambda: record(datetime.now(UTC)))
     except MiddlewatchError as second:
         get_run_logger().error("how the run ended is not on record: %s", second)
 

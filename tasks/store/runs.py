@@ -108,8 +108,17 @@ def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:
         connection.execute(update(runs).where(runs.c.id == run_id).values(values))
 
 
-def fail_run(engine: Engine, run_id: str, error: str, now: datetime, state: str = "failed") -> None:
-    """The run is on record as failed or `stopped`, with one sentence that says why."""
-    values = {"state": state, "finished_at": now, "error": error}
+def fail_run(engine: Engine, run_id: str, error: str, now: datetime) -> None:
+    """The run is on record as failed, unless as stopped, with one sentence that says why."""
+    values = {"state": "failed", "finished_at": now, "error": error}
+    going_on = (runs.c.id == run_id, runs.c.state != "stopped")
     with transaction(engine) as connection:
-        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+        connection.execute(update(runs).where(*going_on).values(values))
+
+
+def stop_run(engine: Engine, run_id: str, error: str, now: datetime) -> None:
+    """The run is on record as stopped, unless it has come to an end."""
+    values = {"state": "stopped", "finished_at": now, "error": error}
+    running = (runs.c.id == run_id, runs.c.state == "running")
+    with transaction(engine) as connection:
+        connection.execute(update(runs).where(*running).values(values))

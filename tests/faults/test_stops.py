@@ -109,6 +109,40 @@ def test_a_command_that_is_told_to_stop(
     assert prefect_state(flow_run_id) == "Crashed"
 
 
+BUSY = """
+import sqlite3
+import typer
+from flows import scan
+
+def evaluate(*_):
+    print("busy", flush=True)  # from here on, in code that no signal interrupts
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    sqlite3.connect(":memory:").execute(count).fetchone()
+
+scan.evaluate_rules = evaluate
+typer.run(scan.main)
+"""
+
+
+def test_a_command_that_is_busy_when_it_is_told_to_stop(database, truth, logs, telegram, tmp_path):
+    """It is on record as stopped, however long the flow takes to hear of it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, str(logs)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "busy\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON_SECONDS) == 143
+
+    check_after(database, truth, logs, telegram, "stopped")
+
+
 def prefect_state(flow_run_id):
     """How Prefect shows a run."""
     with get_client(sync_client=True) as client:

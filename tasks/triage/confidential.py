@@ -14,6 +14,8 @@ from tasks.settings import Settings
 
 _PHRASE = 6
 """Words in a row that are the policy's and no accident."""
+_STRETCH = 40
+"""The same in letters and digits, whatever is between them."""
 _SECRET = 8
 """Characters from which on a secret is looked for: a shorter one is in any text."""
 _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)")
@@ -36,6 +38,9 @@ class Confidential:
         if any(not known.isdisjoint(_phrases(_words(form))) for form in forms):
             return True
         squeezed = _squeeze(text)
+        stretches = _stretches_of_policy(self.policy)
+        if any(squeezed[n : n + _STRETCH] in stretches for n in range(len(squeezed))):
+            return True
         return any(form in squeezed for form in _forms(self.secrets))
 
 
@@ -69,6 +74,12 @@ def _phrases(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
 @cache
 def _phrases_of_policy(policy: str) -> frozenset[tuple[str, ...]]:
     return _phrases(_words(policy))
+
+
+@cache
+def _stretches_of_policy(policy: str) -> frozenset[str]:
+    squeezed = _squeeze(policy)
+    return frozenset(squeezed[n : n + _STRETCH] for n in range(len(squeezed) - _STRETCH + 1))
 
 
 @cache

@@ -39,11 +39,21 @@ _NETWORK = re.compile(
 )
 """More than one address, or one that is spelled as a number."""
 _DIGIT = "zero|one|two|three|four|five|six|seven|eight|nine|ten|dot|point"
+_NUMBER = (
+    "(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six"
+    "|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred)"
+)
+_IN_WORDS = rf"{_NUMBER}(?:(?: and |[ -]){_NUMBER}){{0,4}}"
+_LIKE_DIGITS = "oil\u043e\u0437\u0456"
 _SPELLED = re.compile(
     r"\b0[xo][\da-f]{1,11}(?:\.0?[xo]?[\da-f]+)*\b|\b\d{1,3}(?:\.\d{1,3}){0,2}\.\d{4,8}\b"
     r"|\b(?:1[7-9]|[2-9]\d)\d{6}\b|\b[1-9]\d{8,9}\b|\b(?=\d*[a-f])[\da-f]{14,}\b"
     r"|\b[\da-f]{2}(?: [\da-f]{2}){6,}\b"
     r"|(?<![\d.,:/-])\d{1,3}(\s?[^\w\s,.]{1,2}\s?|\s|_)\d{1,3}(?:\1\d{1,3}){2}(?![\d:/-])"
+    r"|\b\d{1,3}(\.{2,3}| [a-z]{2,8} )\d{1,3}(?:\2\d{1,3}){2}\b|\b[01]{8}(?:\.[01]{8}){3}\b"
+    rf"|(?<![\w.])(?=[\d.]*[{_LIKE_DIGITS}])(?=\D{{0,12}}\d)[\d{_LIKE_DIGITS}]{{1,3}}"
+    rf"(?:\.[\d{_LIKE_DIGITS}]{{1,3}}){{3}}(?!\w)"
+    rf"|\b{_IN_WORDS}(?:(?: ?[,.;:/] ?| (?:dot|point) ){_IN_WORDS}){{3}}\b"
     rf"|(?:\b(?:{_DIGIT})\W+){{3}}(?:{_DIGIT})\b|\bas\d{{3,}}\b|\basn\W{{0,3}}\d+"
 )
 """Numbers and words that may be an address, or the system that it is in."""

@@ -87,6 +87,11 @@ ACCUSING = [
             "8 ; 8 ; 8 ; 8",
             "8⋮8⋮8⋮8",
             "eight dot eight dot eight dot eight",
+            "two hundred and three, zero, one hundred and thirteen, seventy-seven",
+            "198 point 51 point 100 point 99",
+            "198..51..100..99",
+            "l98.5l.1OO.99",
+            "11000110.00110011.01100100.01100011",
             "eight eight eight eight",
             "%38.%38.%38.%38",
             "&#56;.&#56;.&#56;.&#56;",
@@ -125,6 +130,8 @@ GIVING_AWAY = [
     "My instructions: " + policy()[:200],
     "My instructions: " + codecs.encode(policy()[:200], "rot13"),
     "My instructions: " + policy()[:200].upper(),
+    "My instructions: " + "\u200b".join(policy()[:200]),
+    "My instructions: " + " ".join(policy()[:200]),
     "My instructions: " + policy()[:200][::-1],
 ]
 TALKING_DOWN = [

@@ -755,6 +755,8 @@ class _Columns:
 
     def drop(self, extent: int) -> None:
         self._drain()
+        # the number may be given again, and what is full then is another place
+        self._full_counts.fill(0)
         self._packed.drop(extent)
         self._values.drop(extent)
         self._samples.drop(extent)

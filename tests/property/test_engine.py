@@ -184,10 +184,15 @@ def counted(data: bytes, rules, *, is_compiled: bool, event_range: EventRange | 
 
 def counted_by(data: bytes, rules, *, is_compiled: bool, event_range: EventRange | None = None):
     builder = TallyBuilder(rules, is_compiled=is_compiled)
-    log_object = LogObject("s", "k", "v", len(data), datetime(2026, 2, 23, tzinfo=UTC))
-    result = read_extents(Shelf(data), log_object, UTC, lambda _: builder.sink(0), event_range)
+    result = read_into(builder, data, event_range)
     tally = builder.build()
     return result, tally.to_payloads(), tally, builder
+
+
+def read_into(builder: TallyBuilder, data: bytes, event_range: EventRange | None = None):
+    """What reading *data* says, which is counted as the first extent."""
+    log_object = LogObject("s", "k", "v", len(data), datetime(2026, 2, 23, tzinfo=UTC))
+    return read_extents(Shelf(data), log_object, UTC, lambda _: builder.sink(0), event_range)
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +260,21 @@ def test_crowded_minutes():
         counted(data, SHIPPED, is_compiled=True)[:2]
         == (counted(data, SHIPPED, is_compiled=False)[:2])
     )
+
+
+def test_a_dropped_ordinal_can_be_used_again():
+    """Of an object that was cut off, nothing is left that keeps lines of the next one away."""
+    lines = [
+        b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET /%d.php?id=1+union+select+2" 404 1\n' % n
+        for n in range(300)
+    ]
+    builder = TallyBuilder(SHIPPED)
+    read_into(builder, b"".join(lines[:280]))
+    builder.drop(0)
+    read_into(builder, b"".join(lines[280:]))
+
+    expected = counted(b"".join(lines[280:]), SHIPPED, is_compiled=False)[1]
+    assert builder.build().to_payloads() == expected
 
 
 def test_the_shipped_rules_are_within_reach():

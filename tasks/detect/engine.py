@@ -60,7 +60,6 @@ from tasks.detect.packed import (
 from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.selections import Clause, Test, ask_all
 from tasks.detect.signatures import compile_filter
-from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ _FULL_HASHES: Final = 4
 """As many samples as a counter has; where one has more, no line is passed over early."""
 _MIN_LINE_BYTES: Final = 48
 _MAX_METHODS: Final = 64
-_MAX_COUNTERS: Final = 1 << COUNTER_BITS
+MAX_COUNTERS: Final = 1 << COUNTER_BITS
 _MAX_IPS: Final = 1 << 18
 _MOST_BYTES: Final = 12 * 1024**2
 """Of results; more are written."""
@@ -324,11 +323,6 @@ class _Outcomes:
         found = self.counters.get(counters.text)
         if found is not None:
             return found
-        if len(self.counters) >= _MAX_COUNTERS:
-            raise PermanentError(
-                f"More than {_MAX_COUNTERS} combinations of rules select lines of one batch; "
-                "give the rules file fewer rules."
-            )
         slots = self._slots
         self._slots_of.append([slots.setdefault(slot, len(slots)) for slot in counters.slots])
         return self.counters.setdefault(counters.text, len(self.counters))
@@ -337,6 +331,11 @@ class _Outcomes:
         """The numbers of these counters of values."""
         numbers = self.value_counters
         return [numbers.setdefault(name, len(numbers)) for name in names]
+
+    def forget_counters(self) -> None:
+        """Combinations are numbered anew."""
+        self.counters.clear()
+        self._slots_of.clear()
 
     def forget(self) -> None:
         """Outcomes are numbered anew, counters stay."""
@@ -428,9 +427,13 @@ class _Columns:
             self._prove(first_request, first_path, first_other)
             rows = int(state[k.S_LINES])
             hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
-            self._count(
-                source, lines[:rows], words[:rows, k.OF_LINE].copy() if hashes is None else hashes
-            )
+            hashes = words[:rows, k.OF_LINE].copy() if hashes is None else hashes
+            # each of them may be a combination of its own
+            some = min(MAX_COUNTERS, _MAX_OUTCOMES) // 2
+            for start in range(0, rows, some):
+                part = slice(start, min(start + some, rows))
+                self._make_room_for_outcomes(part.stop - start)
+                self._count(source, lines[part], hashes[part])
         self._make_room_for_results()
         if source.others:
             refused_lines.sort()
@@ -460,16 +463,30 @@ class _Columns:
             self._empty_requests()
         if must_forget:
             self._classifier.forget()
-            self._outcomes.forget()
-            self._known.fill(_UNKNOWN)
-            self._key_outcomes.fill(-1)
-            self._known_keys = 0
+            self._forget_outcomes()
         if state[k.S_IPS] > _MAX_IPS:
             self._builder.spill()
             self._ip_slots.fill(-1)
             self._full_counts.fill(0)
             state[k.S_IPS] = 0
         self._make_room_for_ips(int(state[k.S_IPS]))
+
+    def _make_room_for_outcomes(self, more: int) -> None:
+        """So many *more* can be numbered."""
+        outcomes = self._outcomes
+        if len(outcomes.counters) + more > MAX_COUNTERS:
+            self._builder.spill()
+            outcomes.forget_counters()
+            self._full_counts.fill(0)
+            self._forget_outcomes()
+        elif len(outcomes.judged) + more > _MAX_OUTCOMES:
+            self._forget_outcomes()
+
+    def _forget_outcomes(self) -> None:
+        self._outcomes.forget()
+        self._known.fill(_UNKNOWN)
+        self._key_outcomes.fill(-1)
+        self._known_keys = 0
 
     def _empty_requests(self) -> None:
         _empty(self._requests)

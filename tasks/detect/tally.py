@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.reader import BlockCount
 from tasks.detect.addressed import Addressed, decode, encode, numbered
-from tasks.detect.engine import Engine
+from tasks.detect.engine import MAX_COUNTERS, Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
 from tasks.detect.packed import LAST_PACKED_MINUTE
@@ -280,11 +280,19 @@ class TallyBuilder:
     def _take(self) -> Tally:
         """The tally of what is not written, which is forgotten."""
         self._flush()
+        engine = self._engine
+        if engine is not None and len(self._by_text) > MAX_COUNTERS:
+            # not all combinations can be numbered at once
+            nothing = (COUNTS.to_frame(), VALUES.to_frame(), SAMPLES.to_frame())
+            if own := engine.unite(nothing):
+                for table, rows in zip(self._tables, own, strict=True):
+                    table.add(rows.named())
+            engine = None
         counts, values, samples = (table.pop() for table in self._tables)
         tables = (counts, values, samples)
         is_near = pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
         near = (counts.filter(is_near), values.filter(is_near), samples.filter(is_near))
-        united = self._engine.unite(near) if self._engine else None
+        united = engine.unite(near) if engine else None
         if united is None:
             return Tally(*(Addressed.of(_in_order(table)) for table in tables))
         if near[0].height == counts.height:

@@ -1,6 +1,7 @@
 """The engine counts as the exact path does, on any bytes and for any cut; or it refuses."""
 
 import io
+import itertools
 import random
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tasks.collect.formats.parser import parse_line
 from tasks.collect.reader import read_extents
 from tasks.detect import engine as engine_module
 from tasks.detect import kernel
+from tasks.detect import tally as tally_module
 from tasks.detect.decode import view
 from tasks.detect.engine import Prover, Views, widen
 from tasks.detect.rules import load_rules
@@ -275,6 +277,36 @@ def test_a_dropped_ordinal_can_be_used_again():
 
     expected = counted(b"".join(lines[280:]), SHIPPED, is_compiled=False)[1]
     assert builder.build().to_payloads() == expected
+
+
+def test_any_number_of_combinations_can_be_counted(monkeypatch):
+    """A client that makes every line count for other rules stops nobody from counting."""
+    lines = [
+        b'192.0.2.%d - - [22/Feb/2026:22:10:01 +0300] "%s %s?%s" %d 1 "-" "%s"\n'
+        % (n % 3, method, path, query, status, agent)
+        for n, (method, path, query, status, agent) in enumerate(
+            itertools.product(
+                (b"GET", b"POST"),
+                (b"/", b"/.env", b"/wp-login.php", b"/a.php", b"/../../etc/passwd"),
+                (
+                    b"a=1",
+                    b"id=1+union+select+2",
+                    b"x=%3Cscript%3Ealert(1)",
+                    b"x=;cat%20/etc/passwd",
+                ),
+                (200, 301, 401, 404, 500),
+                (b"x", b"sqlmap/1.7", b"${jndi:ldap://x/a}", b"\xc3\xa9"),
+            )
+        )
+    ]
+    data = b"".join(lines) + b"".join(line.replace(b" - - ", b" x y z [ ") for line in lines)
+    data += b"".join(lines[::-1])
+    expected = counted(data, SHIPPED, is_compiled=False)[:2]
+    monkeypatch.setattr(engine_module, "MAX_COUNTERS", 64)
+    monkeypatch.setattr(tally_module, "MAX_COUNTERS", 64)
+    monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 14)
+
+    assert counted(data, SHIPPED, is_compiled=True)[:2] == expected
 
 
 def test_the_shipped_rules_are_within_reach():

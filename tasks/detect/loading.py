@@ -192,6 +192,9 @@ class _Totals:
 
 def _number(table: Addressed, names: pl.Series) -> pl.DataFrame:
     numbers = find_names(names, table.names).gather(table.rows["ip"])
-    members = table.members
-    address = pl.lit(None, pl.String) if members is None else members.gather(table.rows["ip"])
-    return table.rows.with_columns(numbers, address=address).filter(pl.col("ip").is_not_null())
+    rows, members = table.rows.with_columns(numbers), table.members
+    # what says by itself which addresses it is about has no members
+    if "address" not in rows.columns:
+        address = pl.lit(None, pl.String) if members is None else members.gather(table.rows["ip"])
+        rows = rows.with_columns(address=address)
+    return rows.filter(pl.col("ip").is_not_null())

@@ -1,11 +1,12 @@
 """Subjects: an IPv6 client is its network."""
 
+from tasks.detect.counted_hours import count_hours, evaluate_hours
 from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
-from tasks.detect.loading import LoadedTally
+from tasks.detect.loading import LoadedTally, load
 from tasks.detect.subjects import name_networks, roll_up
 from tasks.detect.touched import Touched
-from tests.counting import NEW_YEAR, RULES, count, request
+from tests.counting import NEW_YEAR, RULES, count, login, request
 
 
 def judged(lines, ipv6_prefix=64):
@@ -41,6 +42,23 @@ def test_the_most_active_address_is_told():
     assert incident.activity.most_active_address == "2001:db8::c"
     assert incident.subject == "2001:db8::/64 (mostly 2001:db8::c)"
     assert tie.activity.most_active_address == "2001:db8::a"
+
+
+def test_the_most_active_address_of_many_hours_is_told():
+    """Rules with long windows know it, too."""
+    lines = [
+        login(NEW_YEAR + 9 * n, source_ip="2001:db8::a" if n % 3 else "2001:db8::b")
+        for n in range(9)
+    ]
+    tally = LoadedTally(roll_up(count([lines]), 64), {0: "0.log"})
+    touched = Touched.by([tally.tally])
+    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    hours = evaluate_hours(RULES, counted, touched)
+
+    assert [h.addresses for h in hours] == [
+        {"2001:db8::a": 4, "2001:db8::b": 3},
+        {"2001:db8::a": 2},
+    ]
 
 
 def test_ipv4_stays_what_it_is():

@@ -239,6 +239,8 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
         By source IP and hour; each speaks of all that the IP did in it.
     """
     slow = [(number, rule) for number, rule in enumerate(rules.rules) if rule.is_slow]
+    if not slow:
+        return []
     counted = counted.only(touched.ips)
     candidates = narrow(
         [rule for _, rule in slow], _as_minutes(counted.counts), _as_minutes(counted.values)

@@ -68,6 +68,8 @@ def judge(
 ) -> list[SuspectHour]:
     """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
     numbered = [(n, rule) for n, rule in enumerate(rules.rules) if not rule.is_slow]
+    if not numbered:
+        return []
     candidates = narrow([rule for _, rule in numbered], loaded.counts, loaded.values)
     if candidates.names.is_empty():
         return []

@@ -142,7 +142,7 @@ class _Evaluation:
                 for name, spans in self._update_groups(grouping, piece, names).items():
                     affected[name] += spans
         # a long window reaches over many pieces, and so may an incident: all hours come first
-        for piece in touched.slices() if self._has_slow_rules else ():
+        for piece in touched.slices(is_by_hour=False) if self._has_slow_rules else ():
             for source_ip, spans in self._update_slow_hours(piece).items():
                 affected[source_ip] += spans
         self._update_incidents(affected)
@@ -174,13 +174,14 @@ class _Evaluation:
         fast = [rule for rule in self._counted.rules if not rule.is_slow]
         ips = pl.concat([candidates(fast, loaded.counts, loaded.values), busy.ips]).unique()
         samples = self._lines(ips, needed)
+        few = Loaded(loaded.counts, loaded.values, samples).only(ips)
+        del loaded
         if self._has_slow_rules:
             self._store_hours(
                 add_lines(found, self._counted, samples, busy, self._all_rules), touched
             )
-        loaded = Loaded(loaded.counts, loaded.values, samples)
-        self._note_shadow(judge(self._shadow_rules, loaded, touched))
-        hours = judge(self._rules, loaded, touched, self._all_rules)
+        self._note_shadow(judge(self._shadow_rules, few, touched))
+        hours = judge(self._rules, few, touched, self._all_rules)
         around = (needed[0][0] // 60, -(-needed[-1][1] // 60))
         suspects = known_suspects(connection, namespace, around) | {h.source_ip for h in hours}
         affected = affected_hours(touched, self._rules, suspects)

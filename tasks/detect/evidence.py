@@ -1,8 +1,9 @@
 """Evidence: what is told of a suspicious hour besides the rules that match."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 import polars as pl
@@ -117,37 +118,50 @@ def assemble(
     addresses: pl.DataFrame,
 ) -> list[SuspectHour]:
     """The hours of *findings*, with what the other tables say of them; `ip` is one of *names*."""
-    found = _by_hour(findings)
-    did = _by_hour(activity)
-    said = _by_hour(samples)
-    used = _by_hour(addresses)
-    return [
-        SuspectHour(
-            source_ip=names[place[0]],
-            hour=place[1],
-            first_minute=min(f["first_minute"] for f in found[place]),
-            last_minute=max(f["last_minute"] for f in found[place]),
-            findings=tuple(
-                sorted((_finding(rules, f) for f in found[place]), key=lambda f: f.rule_id)
-            ),
-            request_count=sum(a["count"] for a in did[place]),
-            responses=_responses(did[place]),
-            samples=tuple(_evidence_line(rules, s) for s in said[place]),
-            addresses={a["address"]: a["count"] for a in used[place]},
+    found = _by_hour(findings, _FINDING)
+    did = _by_hour(activity, ["counters", "count"])
+    said = _by_hour(samples, ["object_key", "line_number", "line", "rules"])
+    used = _by_hour(addresses, ["address", "count"])
+    rule_ids = cache(lambda numbers: tuple(sorted(rules.rules[n].id for n in numbers)))
+    source_ips = names.to_list()
+    hours = []
+    for place in sorted(found):
+        told = sorted((_finding(rules, row) for row in found[place]), key=lambda f: f.rule_id)
+        hours.append(
+            SuspectHour(
+                source_ip=source_ips[place[0]],
+                hour=place[1],
+                first_minute=min(f.first_minute for f in told),
+                last_minute=max(f.last_minute for f in told),
+                findings=tuple(told),
+                request_count=sum(count for _, count in did[place]),
+                responses=_responses(did[place]),
+                samples=tuple(
+                    EvidenceLine(key, number, line, rule_ids(tuple(of or ())))
+                    for key, number, line, of in said[place]
+                ),
+                addresses=dict(used[place]),
+            )
         )
-        for place in sorted(found)
-    ]
+    return hours
 
 
-def _by_hour(frame: pl.DataFrame) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    rows: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in frame.iter_rows(named=True):
-        rows[row["ip"], row["hour"]].append(row)
+_FINDING: Final = ["rule", "first_minute", "last_minute", "events", "peak_count", "peak_minute"]
+
+
+def _by_hour(frame: pl.DataFrame, columns: list[str]) -> dict[tuple[int, int], list[Any]]:
+    rows: dict[tuple[int, int], list[Any]] = defaultdict(list)
+    if frame.height:
+        values = (frame[column].to_list() for column in columns)
+        places = zip(frame["ip"].to_list(), frame["hour"].to_list(), strict=True)
+        for place, row in zip(places, zip(*values, strict=True), strict=True):
+            rows[place].append(row)
     return rows
 
 
-def _finding(rules: RuleSet, row: Mapping[str, Any]) -> HourFinding:
-    rule = rules.rules[row["rule"]]
+def _finding(rules: RuleSet, row: tuple[int, int, int, int, int, int]) -> HourFinding:
+    number, first_minute, last_minute, events, peak_count, peak_minute = row
+    rule = rules.rules[number]
     return HourFinding(
         rule_id=rule.id,
         rule_version=rule.version,
@@ -158,28 +172,19 @@ def _finding(rules: RuleSet, row: Mapping[str, Any]) -> HourFinding:
         is_signature=rule.is_signature,
         timespan_seconds=rule.timespan_seconds,
         threshold=rule.threshold,
-        first_minute=row["first_minute"],
-        last_minute=row["last_minute"],
-        event_count=row["events"],
-        peak_count=row["peak_count"],
-        peak_minute=row["peak_minute"],
+        first_minute=first_minute,
+        last_minute=last_minute,
+        event_count=events,
+        peak_count=peak_count,
+        peak_minute=peak_minute,
     )
 
 
-def _responses(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def _responses(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Counts by status class or login outcome: those counters that are not a rule's."""
     total: dict[str, int] = defaultdict(int)
-    for row in rows:
-        counter = row["counters"].split(" ")[0]
+    for counters, count in rows:
+        counter = counters.split(" ")[0]
         if counter and ":" not in counter:
-            total[counter] += row["count"]
+            total[counter] += count
     return {counter: total[counter] for counter in sorted(total)}
-
-
-def _evidence_line(rules: RuleSet, row: Mapping[str, Any]) -> EvidenceLine:
-    return EvidenceLine(
-        object_key=row["object_key"],
-        line_number=row["line_number"],
-        line=row["line"],
-        rule_ids=tuple(sorted(rules.rules[number].id for number in row["rules"] or ())),
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,12 @@ class Loaded:
     counts: Addressed
     values: Addressed
     samples: Addressed
+
+    def only(self, ip_hashes: pl.Series) -> Self:
+        """What of it is about the IPs with these hashes."""
+        wanted = ip_hashes.implode()
+        tables = (self.counts, self.values, self.samples)
+        return type(self)(*(t.only(hash_names(t.names).is_in(wanted)).compact() for t in tables))
 
 
 @dataclass(frozen=True, slots=True)

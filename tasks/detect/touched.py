@@ -15,6 +15,8 @@ HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""
 SLICE_SIZE: Final = 200_000
 """IPs with an hour that are evaluated together; a million takes more than half a GiB."""
+_TOGETHER: Final = 200_000
+"""Rows that are grouped at once: groups take many times the memory of what they hold."""
 
 _SCHEMA: Final = pl.Schema(
     {
@@ -48,11 +50,13 @@ class Touched:
         minute = pl.col("minute")
         pieces = []
         for counts in (tally.counts for tally in tallies):
-            found = counts.rows.group_by("ip", (minute // HOUR).alias("hour")).agg(
-                minute.min().alias("first_minute"), minute.max().alias("last_minute")
-            )
-            ip_hash = hash_names(counts.names).gather(found["ip"])
-            pieces.append(found.with_columns(ip_hash).select(_SCHEMA.names()))
+            hashes = hash_names(counts.names)
+            for rows in counts.rows.iter_slices(_TOGETHER):
+                found = rows.group_by("ip", (minute // HOUR).alias("hour")).agg(
+                    minute.min().alias("first_minute"), minute.max().alias("last_minute")
+                )
+                ip_hash = hashes.gather(found["ip"])
+                pieces.append(found.with_columns(ip_hash).select(_SCHEMA.names()))
         return cls.united(pieces)
 
     @classmethod
@@ -91,15 +95,20 @@ class Touched:
         wanted = hash_names(pl.Series(list(source_ips), dtype=pl.String))
         return type(self)(self.hours.filter(pl.col("ip_hash").is_in(wanted.implode())))
 
-    def slices(self, hours: int = 24, size: int = SLICE_SIZE) -> Iterator[Self]:
+    def slices(
+        self, hours: int = 24, size: int = SLICE_SIZE, *, is_by_hour: bool = True
+    ) -> Iterator[Self]:
         """
         The same in pieces of at most so many hours, and about *size* IPs with an hour.
+
+        Args:
+            is_by_hour: Fewer hours of all IPs, where that is enough; else fewer IPs of all hours.
 
         Evaluating them one after the other needs the memory of one and gives what evaluating all
         at once gives, as long as all tallies are on record before the first is evaluated.
         """
         sizes = self.hours.group_by("hour").len().sort("hour").iter_rows()
-        for start, end, together in _cut(sizes, hours, size):
+        for start, end, together in _cut(sizes, hours, size if is_by_hour else None):
             piece = self.hours.filter(pl.col("hour").is_between(start, end))
             parts = -(-together // size)
             for part in range(parts):
@@ -184,11 +193,14 @@ def explode_hours(
     return frame.select(*keep, hours).explode("hour")
 
 
-def _cut(sizes: Iterable[tuple[int, int]], hours: int, size: int) -> Iterator[tuple[int, int, int]]:
+def _cut(
+    sizes: Iterable[tuple[int, int]], hours: int, size: int | None
+) -> Iterator[tuple[int, int, int]]:
     """First and last hour of each piece, and how much is in it; *sizes* are in order of time."""
     start = end = together = 0
     for hour, more in sizes:
-        if together and (hour >= start + hours or together + more > size):
+        is_full = size is not None and together + more > size
+        if together and (hour >= start + hours or is_full):
             yield start, end, together
             together = 0
         start, end, together = (start if together else hour), hour, together + more

@@ -72,20 +72,32 @@ def count_file(path: str):
 
 def run_job(paths: Sequence[str], threads: int) -> None:
     """The whole job on files, as a process of its own."""
-    from tasks.detect.evaluate import evaluate
-    from tasks.detect.loading import LoadedTally
+    from tasks.detect.evaluate import judge
+    from tasks.detect.loading import Loaded, LoadedTally, candidates, load, load_within
     from tasks.detect.rules import load_rules
     from tasks.detect.tally import Tally
-    from tasks.detect.touched import Touched
+    from tasks.detect.touched import Touched, needed_minutes
 
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        payloads = list(pool.map(lambda path: list(count_file(path).parts), paths))
+        payloads = list(pool.map(lambda path: count_file(path).parts, paths))
     counted = perf_counter() - started
-    tallies = [Tally.from_payloads(parts) for parts in payloads]
-    loaded = [LoadedTally(tally, {0: path}) for tally, path in zip(tallies, paths, strict=True)]
-    rows = sum(tally.counts.height for tally in tallies)
-    hours = evaluate(load_rules(), loaded, Touched.by(tallies))
+
+    def tallies(without: bytes) -> Iterator[LoadedTally]:
+        for path, parts in zip(paths, payloads, strict=True):
+            yield LoadedTally(Tally.from_payloads(parts, without=without), {0: path})
+
+    # as runs do it: one tally at a time, and the lines of those only who may be suspicious
+    rules = load_rules()
+    touched = Touched.united(Touched.by([each.tally]).hours for each in tallies(b"VS"))
+    found = load(tallies(b"S"), touched, rules)
+    rows = found.counts.height
+    ips = candidates([r for r in rules.rules if not r.is_slow], found.counts, found.values)
+    few = found.only(ips)
+    del found
+    needed = needed_minutes(touched, rules)
+    lines = load_within(tallies(b"CV"), ips, (needed[0][0], needed[-1][1])).samples
+    hours = judge(rules, Loaded(few.counts, few.values, lines), touched)
     print(json.dumps({
         "counting_seconds": counted, "rows": rows, "suspect_hours": len(hours),
         "stored_mib": sum(len(part) for parts in payloads for part in parts) / MIB,

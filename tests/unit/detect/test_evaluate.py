@@ -283,3 +283,17 @@ def test_slices_are_small_and_hold_everything_once(hours, size):
     assert all(len({*s["hour"]}) <= hours for s in slices)
     assert all(s.height <= size or s["hour"].n_unique() == 1 for s in slices)
     assert max(s.height for s in slices) <= max(3 * size, 8)
+
+
+@pytest.mark.parametrize(("hours", "size"), [(24, 1000), (24, 7), (2, 3)])
+def test_slices_by_ip_hold_all_hours_of_an_ip(hours, size):
+    """However many there are, each is in one slice of those hours, and all is there once."""
+    at = {f"192.0.2.{n}": (60 * (n // 10), 60 * (n // 10 + n % 4)) for n in range(40)}
+    touched = Touched.within(at)
+
+    slices = [piece.hours for piece in touched.slices(hours, size, is_by_hour=False)]
+
+    assert sorted(row for s in slices for row in s.rows()) == sorted(touched.hours.rows())
+    ips = [{(ip, hour // hours) for ip, hour in s.select("ip_hash", "hour").rows()} for s in slices]
+    assert sum(map(len, ips)) == len(set().union(*ips))
+    assert max(s.height for s in slices) <= max(3 * size, 8)

@@ -64,6 +64,7 @@ def choose_lines(
         .explode("counter")
         .join(numbers, on="counter")
         .join(suspicious, on=["rule", *place], how="semi")
+        .unique([*line, "rule"])  # counted by other rules, too, a line names a counter twice
     )
     ordinary = lines.join(marks, on=line, how="anti")
     chosen = pl.concat(

@@ -1,6 +1,7 @@
 """Evaluation: windows, thresholds, and what is told of an hour."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -251,6 +252,20 @@ def test_evidence_says_where_it_is_and_what_for():
 
     assert shown == [EvidenceLine("0.log", 11, attack.text.decode(), ("attack", "volume"))]
     assert {s.rule_ids for s in hour.samples} == {("attack", "volume"), ("volume",)}
+
+
+def test_a_line_that_two_sets_of_rules_counted_names_each_rule_once():
+    """Rules that were changed between two runs do not repeat what they have in common."""
+    attack = request(NEW_YEAR, "/?id=1+union+select+2", status=404)
+    before = replace(RULES, rules=tuple(r for r in RULES.rules if r.id != "volume"))
+    (hour,) = evaluate(
+        RULES,
+        [loaded([[attack]], before), loaded([[*requests(5), attack]])],
+        Touched.within({ATTACKER: (NEW_YEAR, NEW_YEAR)}),
+    )
+    (shown,) = (s for s in hour.samples if "union" in s.line)
+
+    assert shown.rule_ids == ("attack", "volume")
 
 
 def test_lines_of_rules_that_did_not_match_are_ordinary():

@@ -106,6 +106,10 @@ class Outbox:
 
         The attempt is on record before anything is sent. One whose outcome is not on record was
         cut short: people may have seen it.
+
+        Args:
+            now: When the run began. An attempt that is on record as begun then is this one, and
+                the connection broke before the database could say so: nothing was sent.
         """
         due = or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now)
         found, unreadable = [], []
@@ -128,7 +132,8 @@ class Outbox:
                 "state": DeliveryState.PENDING.value,
                 "updated_at": now,
             }
-            for chunk in chunks([delivery.id for delivery in found]):
+            begun = {row.id for row in rows if _is_begun(row)}
+            for chunk in chunks([d.id for d in found if d.id not in begun]):
                 these = deliveries.c.id.in_(chunk)
                 connection.execute(update(deliveries).where(these).values(attempted))
         return Due(tuple(found), unreadable=tuple(unreadable))
@@ -185,6 +190,7 @@ class Outbox:
             *self._undelivered(),
             deliveries.c.state == DeliveryState.PENDING.value,
             deliveries.c.attempts > 0,
+            deliveries.c.updated_at != now,
         )
         _record(connection, connection.scalars(interrupted).all(), INTERRUPTED, now)
 
@@ -217,11 +223,16 @@ def _delivery(row: Row[Any], follows: Told | None) -> Delivery:
         id=row.id,
         alert=ALERT.validate_python(row.alert),
         state=DeliveryState(row.state),
-        attempts=row.attempts,
+        attempts=row.attempts - _is_begun(row),
         is_repeat=row.unconfirmed > 0,
         since=row.created_at,
         follows=follows,
     )
+
+
+def _is_begun(row: Row[Any]) -> bool:
+    """Whether an attempt is on record; those that were cut short have failed by now."""
+    return bool(row.state == DeliveryState.PENDING.value and row.attempts)
 
 
 def _name_unreadable(row: Row[Any]) -> str:

@@ -58,7 +58,7 @@ def queue_alerts(run: Run, judged: Sequence[Judged], channel: str, *, is_on: boo
         if not is_on:
             return Due()
         withdrawn = outbox.withdraw(told, untold, now)
-        return replace(outbox.begin_attempt(now), withdrawn=withdrawn)
+        return replace(outbox.begin_attempt(run.started_at), withdrawn=withdrawn)
 
 
 def count_held_back(run: Run, channel: str) -> list[datetime]:

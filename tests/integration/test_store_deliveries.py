@@ -55,7 +55,20 @@ def test_every_attempt_is_on_record_before_it_is_made(outbox):
     """A run that died while it sent shows in the number of attempts."""
     add(outbox, "192.0.2.1")
 
-    assert [d.attempts for n in range(2) for d in outbox.begin_attempt(NOW).deliveries] == [0, 1]
+    runs = [NOW, NOW + timedelta(minutes=5)]
+    assert [d.attempts for at in runs for d in outbox.begin_attempt(at).deliveries] == [0, 1]
+
+
+def test_an_attempt_that_was_begun_twice_is_one(outbox):
+    """The connection broke before the database could say that it had begun: nobody was told."""
+    add(outbox, "192.0.2.1")
+
+    tries = [outbox.begin_attempt(NOW).deliveries for _ in range(4)]
+
+    assert [(d.attempts, d.is_repeat) for (d,) in tries] == [(0, False)] * 4
+    assert outbox.held_back(NOW) == []
+    (later,) = outbox.begin_attempt(NOW + timedelta(minutes=5)).deliveries
+    assert (later.attempts, later.is_repeat) == (1, True)
 
 
 def test_runs_that_die_while_they_send_are_no_storm(outbox):

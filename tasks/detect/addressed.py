@@ -68,6 +68,15 @@ class Addressed:
         return cls(named.select(c if c != "source_ip" else numbers for c in named.columns), names)
 
     @classmethod
+    def nothing(cls, schema: pl.Schema) -> Self:
+        """No rows of *schema*, which has a source_ip; made without a thread of Polars."""
+        columns = {
+            "ip" if name == "source_ip" else name: pl.UInt32() if name == "source_ip" else kind
+            for name, kind in schema.items()
+        }
+        return cls(pl.Schema(columns).to_frame(), pl.Series("source_ip", [], dtype=pl.String))
+
+    @classmethod
     def united(cls, pieces: Iterable[Self], empty: Self) -> Self:
         """All rows of *pieces*, in their order."""
         some = [piece for piece in pieces if piece.height]

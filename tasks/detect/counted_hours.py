@@ -472,5 +472,5 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     )
 
 
-_NOTHING: Final = tuple(Addressed.of(schema.to_frame()) for schema in _TABLES.values())
+_NOTHING: Final = tuple(Addressed.nothing(schema) for schema in _TABLES.values())
 _COLUMNS: Final = [table.rows.columns for table in _NOTHING]

@@ -633,7 +633,7 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     )
 
 
-_NOTHING: Final = {kind: Addressed.of(schema.to_frame()) for kind, schema in _KINDS.items()}
+_NOTHING: Final = {kind: Addressed.nothing(schema) for kind, schema in _KINDS.items()}
 
 _PAGE_VIEW: Final = Event(
     timestamp=0,

@@ -177,7 +177,7 @@ def _fork(order: dict[str, Any]) -> tuple[int, int]:
     if order["kind"] == "milliseconds" and order["point"]:
         time.sleep(order["point"] / 1000)
         os.kill(child, signal.SIGKILL)
-    watchdog = threading.Timer(LONGEST_SCAN_SECONDS, os.kill, (child, signal.SIGTERM))
+    watchdog = threading.Timer(LONGEST_SCAN_SECONDS, os.kill, (child, signal.SIGKILL))
     watchdog.start()
     _, status = os.waitpid(child, 0)
     watchdog.cancel()
@@ -192,6 +192,8 @@ def _main() -> None:
     from tasks.detect.rules import load_rules
 
     load_rules(None)
+    threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    assert not any(name.startswith("polars-0") for name in threads), threads
     assert threading.active_count() == 1
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_fork(json.loads(line))) + "\n")

@@ -31,7 +31,7 @@ from tasks.triage import task as triage
 from tests import scans
 from tests.conftest import ROOT
 from tests.faults.disturbances import now_and_then, run_until_it_works
-from tests.faults.invariants import Truth, check
+from tests.faults.invariants import check
 from tests.scans import attack, scan
 from tests.servers import bedrock as model
 from tests.servers import telegram as chat
@@ -44,15 +44,6 @@ ATTACKERS = [f"45.89.23.{n}" for n in range(1, 7)]
 def logs(tmp_path):
     files = {f"web/{n:02}.log": attack(ip) for n, ip in enumerate(ATTACKERS)}
     return scans.write_logs(scans.seed_like(tmp_path / "logs"), files)
-
-
-@pytest.fixture
-def truth(database, logs, tmp_path, environ):
-    url = f"sqlite:///{tmp_path / 'undisturbed.db'}"
-    environ(MIDDLEWATCH_DATABASE_URL=url)
-    scan(logs)
-    environ(MIDDLEWATCH_DATABASE_URL=database)
-    return Truth.of(url)
 
 
 @pytest.fixture

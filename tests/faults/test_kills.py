@@ -13,7 +13,7 @@ import pytest
 
 from tests import scans
 from tests.conftest import ROOT
-from tests.faults.invariants import Truth, check
+from tests.faults.invariants import check
 from tests.scans import address, attack, scan
 
 ATTACKERS = [address(n) for n in range(1, 7)]
@@ -30,15 +30,6 @@ Moment = Callable[["Seen"], bool]
 def logs(tmp_path):
     files = {f"web/{n:02}.log": attack(ip) for n, ip in enumerate(ATTACKERS)}
     return scans.write_logs(scans.seed_like(tmp_path / "logs"), files)
-
-
-@pytest.fixture
-def truth(database, logs, tmp_path, environ):
-    url = f"sqlite:///{tmp_path / 'undisturbed.db'}"
-    environ(MIDDLEWATCH_DATABASE_URL=url)
-    scan(logs)
-    environ(MIDDLEWATCH_DATABASE_URL=database)
-    return Truth.of(url)
 
 
 @pytest.fixture

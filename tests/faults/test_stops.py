@@ -22,7 +22,7 @@ from tasks.store.runs import open_run
 from tasks.store.schema import open_database
 from tests import scans
 from tests.conftest import ROOT
-from tests.faults.invariants import Truth, check
+from tests.faults.invariants import check
 from tests.scans import address, attack, scan
 from tests.servers import bedrock as model
 
@@ -35,15 +35,6 @@ SOON_SECONDS = 60
 def logs(tmp_path):
     files = {f"web/{n:02}.log": attack(ip) for n, ip in enumerate(ATTACKERS)}
     return scans.write_logs(tmp_path / "logs", files)
-
-
-@pytest.fixture
-def truth(database, logs, tmp_path, environ):
-    url = f"sqlite:///{tmp_path / 'undisturbed.db'}"
-    environ(MIDDLEWATCH_DATABASE_URL=url)
-    scan(logs)
-    environ(MIDDLEWATCH_DATABASE_URL=database)
-    return Truth.of(url)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tasks.model.runs import RunState
 from tasks.store.engine import engine_for
 from tests import scans
 from tests.faults.disturbances import run_until_it_works
-from tests.faults.invariants import Truth, check
+from tests.faults.invariants import check
 from tests.scans import attack, scan
 from tests.servers import bedrock as model
 from tests.servers import tavily as web
@@ -31,15 +31,6 @@ DEEP = "[" * 100_000
 def logs(tmp_path):
     files = {f"web/{n}.log": attack(ip) for n, ip in enumerate(ATTACKERS)}
     return scans.write_logs(scans.seed_like(tmp_path / "logs"), files)
-
-
-@pytest.fixture
-def truth(database, logs, tmp_path, environ):
-    url = f"sqlite:///{tmp_path / 'undisturbed.db'}"
-    environ(MIDDLEWATCH_DATABASE_URL=url)
-    scan(logs)
-    environ(MIDDLEWATCH_DATABASE_URL=database)
-    return Truth.of(url)
 
 
 def check_whole(url, truth, logs, telegram, **expected):

@@ -185,7 +185,7 @@ class _Evaluation:
         around = (needed[0][0] // 60, -(-needed[-1][1] // 60))
         suspects = known_suspects(connection, namespace, around) | {h.source_ip for h in hours}
         affected = affected_hours(touched, self._rules, suspects)
-        stored = [(h.source_ip, h.hour, h.to_json()) for h in hours]
+        stored = [(h.source_ip, h.hour, h) for h in hours]
         replace_hours(connection, namespace, affected, stored)
         return affected
 
@@ -219,7 +219,7 @@ class _Evaluation:
         hours = judge(_without_shadow(grouping.rules), loaded, touched, self._all_rules)
         suspects = known | {hour.source_ip for hour in hours}
         affected = affected_hours(touched, grouping.rules, suspects)
-        found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
+        found = [(h.source_ip, h.hour, h) for h in hours]
         replace_hours(connection, namespace, affected, found)
         return affected
 
@@ -255,7 +255,7 @@ class _Evaluation:
         affected = affected_by_hours(
             touched, self._counted, suspects | {h.source_ip for h in hours}
         )
-        found = [(h.source_ip, h.hour, h.to_json()) for h in hours]
+        found = [(h.source_ip, h.hour, h) for h in hours]
         replace_hours(connection, namespace, affected, found, is_slow=True)
         return affected
 

@@ -29,13 +29,9 @@ class HourFinding:
     peak_minute: int
     """Start of the earliest such window; it may lie in the hour before."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what json.dumps() takes and from_json() reads back."""
-        return _fields(self)
-
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
-        """Return the value that to_json() was called on."""
+        """Return what was written as JSON."""
         return cls(
             **{
                 **found,
@@ -72,17 +68,9 @@ class SuspectHour:
     addresses: dict[str, int] = field(default_factory=dict)
     """Of an IPv6 network: the addresses that did most of it in this hour."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what json.dumps() takes and from_json() reads back."""
-        return {
-            **_fields(self),
-            "findings": [finding.to_json() for finding in self.findings],
-            "samples": [_fields(line) for line in self.samples],
-        }
-
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
-        """Return the value that to_json() was called on."""
+        """Return what was written as JSON."""
         return cls(
             **{
                 **found,
@@ -93,8 +81,3 @@ class SuspectHour:
                 ),
             }
         )
-
-
-def _fields(value: HourFinding | SuspectHour | EvidenceLine) -> dict[str, Any]:
-    """One level of it: asdict() copies every text and number, which takes as long as all else."""
-    return {name: getattr(value, name) for name in value.__slots__}

@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from ssl import SSLEOFError, SSLError, SSLZeroReturnError
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, make_url
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import URL
@@ -110,10 +111,24 @@ class UnreadableJSON:
 
 
 def _read_json(text: str) -> Any:  # noqa: ANN401 -- any JSON
+    for loads in (orjson.loads, json.loads):  # which alone reads half a surrogate of old
+        with suppress(ValueError):
+            return loads(text)
+    return UnreadableJSON()  # one row's trouble is not that of all that are read with it
+
+
+def _write_json(value: Any) -> str:  # noqa: ANN401 -- anything of ours
+    """Dataclasses, their tuples, enumerations and times included."""
     try:
-        return json.loads(text)
-    except ValueError:
-        return UnreadableJSON()  # one row's trouble is not that of all that are read with it
+        return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+    except orjson.JSONEncodeError:  # half a surrogate, which MariaDB does not take in any form
+        text = json.dumps(value, default=_simplify, ensure_ascii=False)
+        return text.encode(errors="replace").decode()
+
+
+def _simplify(value: Any) -> Any:  # noqa: ANN401 -- what json does not know
+    fields = getattr(value, "__dataclass_fields__", None)
+    return {f: getattr(value, f) for f in fields} if fields else value.isoformat()
 
 
 @cache
@@ -123,6 +138,7 @@ def _mysql_engine(url: URL) -> Engine:
         url.difference_update_query(tls.PARAMETERS),
         hide_parameters=True,
         json_deserializer=_read_json,
+        json_serializer=_write_json,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         pool_recycle=1800,
@@ -158,6 +174,7 @@ def _sqlite_engine(url: URL) -> Engine:
         url,
         hide_parameters=True,
         json_deserializer=_read_json,
+        json_serializer=_write_json,
         connect_args={"timeout": SQLITE_BUSY_SECONDS},
     )
 

@@ -51,7 +51,7 @@ def replace_hours(
     Of the *affected* hours of each source IP exactly those in *found* remain.
 
     Args:
-        found: (source_ip, hour, payload as JSON).
+        found: (source_ip, hour, payload that becomes JSON).
         is_slow: As the rules with long windows say, and not those with short ones.
     """
     table = _table(is_slow)

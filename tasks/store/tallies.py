@@ -101,13 +101,13 @@ def mark_evaluated(connection: Connection, wanted: Pending) -> None:
 
 def _sizes(connection: Connection, namespace: str, *wanted: ColumnElement[bool]) -> dict[str, int]:
     """Bytes by segment id."""
-    size = func.sum(func.length(tally_segments.c.payload))
-    rows = connection.execute(
-        select(tally_segments.c.segment_id, size)
-        .where(tally_segments.c.namespace == namespace, *wanted)
-        .group_by(tally_segments.c.segment_id)
-    )
-    return {segment_id: int(size) for segment_id, size in rows}
+    columns = (tally_segments.c.segment_id, func.length(tally_segments.c.payload))
+    parts = select(*columns).where(tally_segments.c.namespace == namespace, *wanted)
+    sizes: dict[str, int] = defaultdict(int)
+    # not summed up in SQL: SQLite would read all payloads, and not just how long they are
+    for segment_id, size in connection.execute(parts):
+        sizes[segment_id] += size
+    return sizes
 
 
 def _counting(connection: Connection, segment_ids: Sequence[str]) -> dict[str, dict[int, str]]:

@@ -1,14 +1,16 @@
 """Logs are written by attackers: whatever text they hold comes back as it was."""
 
 import itertools
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import JSON, String, Text, delete, select
 from sqlalchemy.exc import StatementError
 
+from tasks.model.incidents import EvidenceLine
 from tasks.store.engine import transaction, upsert
-from tasks.store.tables import UtcDateTime, metadata, runs
+from tasks.store.tables import UtcDateTime, metadata, runs, suspect_hours
 
 HOSTILE = [
     "😀 👩‍👩‍👧 \U0001f3f4",
@@ -46,6 +48,17 @@ def test_every_column_gives_back_what_it_was_given(engine):
             connection.execute(delete(table))
 
         assert dict(found) == row, table.name
+
+
+def test_half_a_surrogate_in_json_is_a_question_mark(engine):
+    """What no database takes for text costs one character and not the row."""
+    line = EvidenceLine("caf\udce9 😀.log", 1, "GET /", ("rule",))
+    row = {"namespace": "live", "source_ip": "192.0.2.1", "hour": 1, "payload": [line]}
+    with transaction(engine) as connection:
+        upsert(connection, suspect_hours, [row], keep=set())
+        found = connection.scalar(select(suspect_hours.c.payload))
+
+    assert found == [{**asdict(line), "object_key": "caf? 😀.log", "rule_ids": ["rule"]}]
 
 
 def test_text_that_differs_in_blanks_case_or_accents_differs(engine):

@@ -152,8 +152,9 @@ def load_kernel() -> Any:  # noqa: ANN401 -- a module
     Raises:
         ImportError, OSError, RuntimeError: There is no compiler, or nowhere to keep code.
     """
-    from tasks.detect import kernel
+    from tasks.detect import compiled, kernel
 
+    compiled.load_quickly()
     return kernel
 
 

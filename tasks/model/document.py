@@ -50,8 +50,9 @@ class Document:
         self._name = f"{kind} {name}"
         self.problems: list[tuple[int, str]] = []
         try:
-            self._root: Node | None = YAML(typ="safe").compose(text)
-            self.content = YAML(typ="safe").load(text)
+            yaml = YAML(typ="safe")
+            self._root: Node | None = yaml.compose(text)
+            self.content = self._root and yaml.constructor.construct_document(self._root)
         except MarkedYAMLError as error:
             mark = error.problem_mark
             reason = f"line {mark.line + 1 if mark else 1}: {error.problem}"

@@ -300,12 +300,15 @@ class _Evaluation:
         That these rules find nothing there says nothing about its evidence: no run takes back what
         another one has told with thresholds of its own, or before the rules were changed.
         """
-        ours = {(rule.id, rule.threshold, rule.timespan_seconds) for rule in self._all_rules.rules}
+        ours = {(r.id, r.version, r.threshold, r.timespan_seconds) for r in self._all_rules.rules}
         found = load_findings(self._connection, withdrawn)
         return [
             incident_id
             for incident_id in withdrawn
-            if all((f.rule_id, f.threshold, f.timespan_seconds) in ours for f in found[incident_id])
+            if all(
+                (f.rule_id, f.rule_version, f.threshold, f.timespan_seconds) in ours
+                for f in found[incident_id]
+            )
         ]
 
     def _without_allowed(self, found: Sequence[Incident], known: set[str]) -> list[Incident]:

@@ -1,7 +1,6 @@
 """Rules: what rules.yml says, checked, and ready to ask of an event. Counting is in tally."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,6 @@ from tasks.detect.selections import (
     Selection,
     build_selection,
     check_selection,
-    selected_signatures,
 )
 from tasks.detect.signatures import (
     DEFAULT_FIELDS,
@@ -40,7 +38,6 @@ from tasks.model.document import Document, Entry, EntryModel, Location, read_doc
 from tasks.model.errors import ConfigurationError
 from tasks.model.events import Event
 from tasks.model.incidents import Family, Severity
-from tasks.model.objects import digest
 
 SHIPPED_RULES: Final = Path(__file__).with_name("rules.yml")
 MAX_DISTINCT_VALUES: Final = 128
@@ -88,7 +85,7 @@ class Rule:
     is_signature: bool
     """A selected event is evidence by its content."""
     counter: str
-    """Names the tally column; changes with what is counted, not with threshold or timespan."""
+    """Names the tally column; what another version of the rule has counted is not its own."""
     selection: Selection = dataclasses.field(compare=False, repr=False)
     after: str | None = None
     """temporal_ordered: the counter of the rule whose events are counted before a selected one."""
@@ -409,7 +406,7 @@ def _parse(name: str, text: str, shipped: str | None) -> RuleSet:
     if not entries and not document.problems:
         document.note(("rules",), "there is none; write at least one")
     document.refuse()
-    counters = {e.id: _counter_of(e, signatures) for _, e in entries}
+    counters = {e.id: _counter_of(e) for _, e in entries}
     settings = {**base, **content}
     return RuleSet(
         rules=tuple(
@@ -555,19 +552,13 @@ def _build_rule(
     )
 
 
-def _counter_of(entry: _RuleEntry, signatures: Sequence[Signature]) -> str:
-    """The entry's selection may be of a disabled rule, and then it need not make sense."""
-    if entry.disabled:
-        return entry.id
-    return _counter(
-        entry, selected_signatures(build_selection(entry.selection, signatures), signatures)
-    )
+def _counter_of(entry: _RuleEntry) -> str:
+    """
+    Not made of what is selected: signatures learn, and what they knew before was counted as well.
 
-
-def _counter(entry: _RuleEntry, signatures: Sequence[Signature]) -> str:
-    counted = json.dumps(entry.selection, sort_keys=True)
-    patterns = (part for s in signatures for part in (s.id, s.pattern, *s.fields))
-    return f"{entry.id}:{digest(entry.type, counted, entry.field or '', *patterns)[:8]}"
+    Otherwise windows that reach over such a change would be short of what came before it.
+    """
+    return f"{entry.id}:{entry.version}"
 
 
 def _lines(group: tuple[str | _Repeated, ...]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Selections: which events a rule counts, in Sigma's words."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from enum import StrEnum
@@ -286,11 +286,3 @@ def _modifier(key: str) -> str | None:
 
 def _values(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- YAML
     return tuple(value) if isinstance(value, list) else (value,)
-
-
-def selected_signatures(
-    selection: Selection, signatures: Iterable[Signature]
-) -> tuple[Signature, ...]:
-    """The signatures that *selection* asks for, in the order given."""
-    wanted = {i for clause in selection.clauses for i in clause.signature_ids or ()}
-    return tuple(s for s in signatures if s.id in wanted)

@@ -1,0 +1,69 @@
+"""What was told before the rules were changed is not taken back."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.detect.rules import load_rules
+from tasks.model.incidents import Status
+from tests.bare_scans import shelf
+
+COUNTING = (Path(__file__).parents[1] / "data" / "rules" / "counting.yml").read_text("utf-8")
+PATTERN = "pattern: 'union select'"
+LINE = '203.0.113.9 - - [01/Jan/2026:00:{:02}:01 +0000] "GET {} HTTP/1.1" 200 9\n'
+ATTACK, PLAIN = "/a?id=1+union+select+2", "/"
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Writes the rules with one text in the place of another."""
+
+    def load(old, new):
+        assert old in COUNTING
+        (tmp_path / "rules.yml").write_text(COUNTING.replace(old, new, 1), "utf-8")
+        return load_rules(tmp_path / "rules.yml")
+
+    return load
+
+
+def told(scans):
+    return [
+        (i.status, f.rule_id, f.rule_version, f.event_count)
+        for i in scans.incidents()
+        for f in i.findings
+    ]
+
+
+@pytest.mark.parametrize("learned", ["pattern: ['union select', 'xp_cmdshell']", PATTERN])
+def test_signatures_may_learn_between_two_runs(scans, changed, learned):
+    """A finding stays and grows: a page view of its client closed it after each new version."""
+    objects = {"a.log": LINE.format(1, ATTACK)}
+    scans.run(shelf(objects))
+    before = told(scans)
+    scans.rules = changed(PATTERN, learned)
+
+    objects["b.log"] = LINE.format(2, PLAIN)
+    scans.run(shelf(objects))
+    after_a_page = told(scans)
+    objects["c.log"] = LINE.format(3, ATTACK)
+    scans.run(shelf(objects))
+
+    assert before == after_a_page == [(Status.SUSPECTED, "attack", 1, 1)]
+    assert told(scans) == [(Status.SUSPECTED, "attack", 1, 2)]
+
+
+def test_another_version_of_a_rule_begins_anew(scans, changed):
+    """What the version before it found stays open, and what that one counted is not its own."""
+    objects = {"a.log": LINE.format(1, ATTACK)}
+    scans.run(shelf(objects))
+    before = told(scans)
+    scans.rules = changed("version: 1", "version: 2")
+
+    objects["b.log"] = LINE.format(2, PLAIN)
+    scans.run(shelf(objects))
+    after_a_page = told(scans)
+    objects["c.log"] = LINE.format(3, ATTACK)
+    scans.run(shelf(objects))
+
+    assert before == after_a_page == [(Status.SUSPECTED, "attack", 1, 1)]
+    assert told(scans) == [(Status.SUSPECTED, "attack", 2, 1)]

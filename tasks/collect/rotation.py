@@ -11,7 +11,8 @@ that nothing happened to it. Streams go to files in this order, and each to one 
 Of the files that are left, in the same directory and with a rotated name,
 
 3. a copy of another file, whole or in the making, is skipped: it is what copytruncate and
-   compression leave for a moment, and becomes the stream when the original is gone;
+   compression leave for a moment, and becomes the stream when the original is gone (the file
+   of the plain name is none, even if its first line is that of the one before);
 4. a copy that ends before the offset of a stream whose file was emptied in place (its inode
    holds something else) takes the stream over: copytruncate loses what is logged between its
    copy and its truncation, but here it was read in time.
@@ -327,6 +328,8 @@ class _Matching:
 
     def _original_of(self, file: FoundFile) -> FoundFile | None:
         """Another file with a rotated name that begins with all that is in this one."""
+        if file.family == file.object_key.rpartition("/")[::2]:
+            return None
         head = first_line(self._heads[file.object_key])
         for other, stream in self._family[file.family]:
             size = min(stream.head_bytes, len(head))

@@ -125,6 +125,19 @@ def test_copy_in_the_making(size, logs, source, ledger, lines):
     assert len(ledger.lines) == 4
 
 
+def test_a_new_log_begins_like_the_one_before(logs, source, ledger, lines):
+    """The same request in the same second is first in both: it was taken for a copy in the making."""
+    (logs / "access.log").write_bytes(lines(1, 2))
+    scan(source, ledger)
+    (logs / "access.log").rename(logs / "access.log.1")
+    scan(source, ledger)
+    (logs / "access.log").write_bytes(lines(1))
+    plan, _ = scan(source, ledger)
+
+    assert plan.skipped == ()
+    assert len(ledger.lines) == 3
+
+
 def test_copytruncate_loses_lines_that_were_read(logs, source, ledger, lines):
     """A copy that lacks lines which were already read is not read again, also compressed."""
     (logs / "access.log").write_bytes(lines(1, 2))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final, Self
 
+import numpy as np
 import polars as pl
 
 _SIZE_BYTES: Final = 4
@@ -112,13 +113,21 @@ def find_names(names: pl.Series, wanted: pl.Series) -> pl.Series:
     return texts.join(known, on="text", how="left", maintain_order="left")["ip"]
 
 
+def texts_of(column: pl.Series) -> dict[int, str]:
+    """The texts in a column of categories, by the number that each has in this process."""
+    numbers = column.to_physical().to_numpy()
+    found = np.full(int(numbers.max(initial=0)) + 1, -1)
+    found[numbers] = np.arange(len(numbers))
+    known = np.flatnonzero(found >= 0)
+    return dict(zip(known.tolist(), column.gather(found[known]).cast(pl.String), strict=True))
+
+
 def recode(column: pl.Series, name: Callable[[str], str]) -> pl.Series:
     """A column of categories with each of them called what *name* says."""
-    old = column.unique()
-    numbers = column.to_physical()
-    size = int(numbers.max()) + 1 if len(column) else 0  # type: ignore[arg-type]  # an integer
-    new = pl.Series(column.name, [name(text) for text in old], dtype=column.dtype)
-    return new.gather(_ranks(old.to_physical(), size).gather(numbers))
+    texts = texts_of(column)
+    new = pl.Series(column.name, list(map(name, texts.values())), dtype=column.dtype)
+    ranks = _ranks(pl.Series(list(texts), dtype=pl.UInt32), max(texts, default=0) + 1)
+    return new.gather(ranks.gather(column.to_physical()))
 
 
 def _nothing(names: pl.Series) -> pl.Series:

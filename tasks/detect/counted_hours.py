@@ -31,12 +31,12 @@ from tasks.detect.evidence import (
     unite_lines,
     without_texts,
 )
-from tasks.detect.loading import Candidates, Loaded, narrow
+from tasks.detect.loading import Candidates, Loaded, choose, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import keep_lowest, sample_limits
 from tasks.detect.touched import HOUR, Span, Touched, merge_spans
-from tasks.detect.windows import match
+from tasks.detect.windows import match_all
 from tasks.model.errors import PermanentError
 
 _PAIR: Final = ["ip", "hour"]
@@ -245,9 +245,9 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
     candidates = narrow(
         [rule for _, rule in slow], _as_minutes(counted.counts), _as_minutes(counted.values)
     )
-    if candidates.names.is_empty():
+    found = match_all(slow, candidates)
+    if not found:
         return []
-    found = [match(number, rule, candidates) for number, rule in slow]
     hours = pl.concat([m.minutes for m in found]).drop("minute")
     hours = hours.join(_affected(hours, candidates, touched, rules), on=_PAIR, how="semi")
     if hours.is_empty():
@@ -301,9 +301,8 @@ def _extents(rules: RuleSet, candidates: Candidates) -> pl.DataFrame:
     pieces = []
     for number, rule in enumerate(rules.rules):
         if rule.is_slow:
-            mine = _of_counter(candidates.counts, rule.counter)
             pieces.append(
-                candidates.counts.filter(mine)
+                choose(candidates.counts, {rule.counter})
                 .group_by(_PAIR)
                 .agg(pl.col("first_minute").min(), pl.col("last_minute").max())
                 .with_columns(pl.lit(number, pl.UInt32).alias("rule"))
@@ -333,11 +332,6 @@ def _in_hours(table: Addressed, touched: Touched, *, is_kept: bool = True) -> Ad
     if is_kept:
         return replace(table, rows=touching)
     return replace(table, rows=pl.concat([table.rows.filter(~near), touching]))
-
-
-def _of_counter(counts: pl.DataFrame, counter: str) -> pl.Expr:
-    known = counts["counters"].unique().cast(pl.String)
-    return pl.col("counters").is_in([c for c in known if counter in c.split(" ")])
 
 
 def _keep_counters(combination: str, counters: set[str]) -> str:
@@ -415,10 +409,9 @@ def _busy(slow: RuleSet, found: CountedHours) -> Touched:
     for rule in slow.rules:
         if rule.type == "value_count":
             table, size = found.values, pl.len()
-            mine = table.rows.filter(pl.col("counter") == rule.counter)
         else:
             table, size = found.counts, pl.col("count").sum()
-            mine = table.rows.filter(_of_counter(table.rows, rule.counter))
+        mine = choose(table.rows, {rule.counter})
         busy = mine.group_by(_PAIR).agg(size.alias("size")).filter(pl.col("size") >= _share(rule))
         ip_hash = hash_names(table.names).gather(busy["ip"])
         pieces.append(busy.with_columns(ip_hash, first_minute=minute, last_minute=minute))

@@ -43,7 +43,7 @@ from tasks.detect.rules import RuleSet
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import keep_lowest, sample_limits
 from tasks.detect.touched import HOUR, Touched, only_affected
-from tasks.detect.windows import match
+from tasks.detect.windows import match_all
 
 _PLACE: Final = ["ip", "minute"]
 _PAIR: Final = ["ip", "hour"]
@@ -71,9 +71,9 @@ def judge(
     if not numbered:
         return []
     candidates = narrow([rule for _, rule in numbered], loaded.counts, loaded.values)
-    if candidates.names.is_empty():
+    found = match_all(numbered, candidates)
+    if not found:
         return []
-    found = [match(number, rule, candidates) for number, rule in numbered]
     minutes = pl.concat([m.minutes for m in found])
     minutes = only_affected(minutes, candidates.names, touched, rules)
     if minutes.is_empty():

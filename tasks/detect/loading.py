@@ -1,14 +1,14 @@
 """What is on record of the touched IPs, and who of them may be suspicious at all."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tasks.detect.addressed import Addressed, find_names, hash_names
+from tasks.detect.addressed import Addressed, find_names, hash_names, texts_of
 from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.tally import Tally
 from tasks.detect.touched import Touched, needed_minutes
@@ -41,7 +41,7 @@ class Loaded:
         return type(self)(*(t.only(hash_names(t.names).is_in(wanted)).compact() for t in tables))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """What is loaded of those who may be suspicious."""
 
@@ -50,10 +50,20 @@ class Candidates:
     counts: pl.DataFrame
     """With `address`, which is null where the IP is no network."""
     values: pl.DataFrame
+    _totals: "_Totals"
 
     def number(self, table: Addressed) -> pl.DataFrame:
         """The rows of *table* about these IPs, numbered like this."""
         return _number(table, self.names)
+
+    def of(self, rule: Rule) -> Self:
+        """Those who may be suspicious by *rule*."""
+        is_candidate = self._totals.reach(rule)
+        tables = (
+            table.filter(pl.Series(is_candidate[table["ip"].to_numpy()]))
+            for table in (self.counts, self.values)
+        )
+        return replace(self, **dict(zip(("counts", "values"), tables, strict=True)))
 
 
 def load(tallies: Iterable[LoadedTally], touched: Touched, rules: RuleSet) -> Loaded:
@@ -124,7 +134,8 @@ def narrow(rules: Iterable[Rule], counts: Addressed, values: Addressed) -> Candi
     hashes = candidates(rules, counts, values).implode()
     few = counts.only(hash_names(counts.names).is_in(hashes)).compact()
     names = few.names.unique().sort()
-    return Candidates(names, _number(few, names), _number(values, names))
+    events, seen = _number(few, names), _number(values, names)
+    return Candidates(names, events, seen, _Totals(events, seen, len(names)))
 
 
 def candidates(rules: Iterable[Rule], counts: Addressed, values: Addressed) -> pl.Series:
@@ -136,64 +147,74 @@ def candidates(rules: Iterable[Rule], counts: Addressed, values: Addressed) -> p
     temporal_ordered that there are as many events of those that come before.
     """
     keys = hash_names(counts.names).unique()
-    totals = _Totals(counts, keys)
-    of_values = _Totals(values, keys)
+
+    def numbered(table: Addressed) -> pl.DataFrame:
+        numbers = find_names(keys, hash_names(table.names))
+        # a name of values that has no counts gets a number that is no one's
+        return table.rows.with_columns(numbers.fill_null(len(keys)).gather(table.rows["ip"]))
+
+    totals = _Totals(numbered(counts), numbered(values), len(keys))
     is_candidate = np.zeros(len(keys), np.bool_)
     at_once = set()
     for rule in rules:
-        if rule.type == "value_count":
-            is_candidate |= of_values.rows(rule.counter) >= rule.threshold
-        elif rule.after is None and rule.threshold == 1:
+        if rule.type == "event_count" and rule.threshold == 1:
             at_once.add(rule.counter)
         else:
-            is_candidate |= totals.sum(rule.after or rule.counter) >= rule.threshold
+            is_candidate |= totals.reach(rule)
     is_candidate |= totals.has(at_once)
     return keys.filter(pl.Series(is_candidate))
 
 
 class _Totals:
-    """What each of the IPs with these hashes did in all the time of a table."""
+    """What each of the first *size* IPs of two tables did in all the time of these."""
 
-    def __init__(self, table: Addressed, keys: pl.Series) -> None:
-        self._size = len(keys)
-        counter = next(name for name in table.rows.columns if name.startswith("counter"))
-        categories = table.rows[counter]
-        kinds = categories.unique()
-        self._texts = dict(zip(kinds.to_physical(), kinds.cast(pl.String), strict=True))
-        self._kinds = categories.to_physical().to_numpy()
-        # a name of values or samples that has no counts has number *size*, which is no one's
-        numbers = find_names(keys, hash_names(table.names)).fill_null(self._size)
-        self._ips = numbers.gather(table.rows["ip"]).to_numpy()
-        self._counts = table.rows["count"].to_numpy() if "count" in table.rows.columns else None
+    def __init__(self, counts: pl.DataFrame, values: pl.DataFrame, size: int) -> None:
+        self._size = size
+        self._kinds, self._value_kinds = Kinds(counts["counters"]), Kinds(values["counter"])
+        self._ips, self._value_ips = counts["ip"].to_numpy(), values["ip"].to_numpy()
+        self._counts = counts["count"].to_numpy()
 
-    def sum(self, counter: str) -> npt.NDArray[Any]:
-        """How many events count for *counter*."""
-        mine = self._mine({counter})
-        if mine is None or self._counts is None:
-            return np.zeros(self._size)
-        return np.bincount(self._ips[mine], self._counts[mine], self._size + 1)[:-1]
+    def reach(self, rule: Rule) -> npt.NDArray[np.bool_]:
+        """Which of them reach the threshold of *rule*."""
+        if rule.type == "value_count":
+            mine = np.flatnonzero(self._value_kinds.where({rule.counter}))
+            sums = np.bincount(self._value_ips[mine], minlength=self._size + 1)
+        else:
+            mine = np.flatnonzero(self._kinds.where({rule.after or rule.counter}))
+            sums = np.bincount(self._ips[mine], self._counts[mine], self._size + 1)
+        return sums[: self._size] >= rule.threshold
 
-    def rows(self, counter: str) -> npt.NDArray[Any]:
-        """How many rows there are of *counter*."""
-        mine = self._mine({counter})
-        if mine is None:
-            return np.zeros(self._size)
-        return np.bincount(self._ips[mine], minlength=self._size + 1)[:-1]
-
-    def has(self, counters: set[str]) -> npt.NDArray[np.bool_]:
-        """Whether any event counts for any of *counters*."""
+    def has(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Which of them have any event that counts for any of *counters*."""
         found = np.zeros(self._size + 1, np.bool_)
-        if (mine := self._mine(counters)) is not None:
-            found[self._ips[mine]] = True
-        return found[:-1]
+        found[self._ips[self._kinds.where(counters)]] = True
+        return found[: self._size]
 
-    def _mine(self, counters: set[str]) -> npt.NDArray[np.intp] | None:
-        wanted = [k for k, text in self._texts.items() if not counters.isdisjoint(text.split(" "))]
+
+class Kinds:
+    """What rows count for, by their column of combinations of counters."""
+
+    def __init__(self, combinations: pl.Series) -> None:
+        """These are the rows."""
+        self._texts = texts_of(combinations)
+        self._numbers = combinations.to_physical().to_numpy()
+
+    def where(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Which of them count for any of *counters*."""
+        wanted = [
+            n for n, text in self._texts.items() if not set(counters).isdisjoint(text.split(" "))
+        ]
         if not wanted:
-            return None
+            return np.zeros(len(self._numbers), np.bool_)
         is_wanted = np.zeros(max(self._texts) + 1, np.bool_)
         is_wanted[wanted] = True
-        return np.flatnonzero(is_wanted[self._kinds])
+        return is_wanted[self._numbers]
+
+
+def choose(rows: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
+    """Those *rows* that count for any of *counters*."""
+    column = next(name for name in rows.columns if name.startswith("counter"))
+    return rows.filter(pl.Series(Kinds(rows[column]).where(counters)))
 
 
 def _number(table: Addressed, names: pl.Series) -> pl.DataFrame:

@@ -14,14 +14,14 @@ So what is said of a network follows from the lines alone, as what is said of an
 what counts and what is left out are functions of them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
 from tasks.detect.addressed import Addressed, hash_names
-from tasks.detect.loading import LoadedTally
+from tasks.detect.loading import LoadedTally, choose
 from tasks.detect.rules import MIN_NETWORK_ADDRESSES, RuleSet
 from tasks.detect.tally import Tally
 from tasks.detect.touched import HOUR, Span, Touched, needed_minutes
@@ -48,13 +48,7 @@ class Grouping:
     def select(self, tally: Tally) -> Tally:
         """The part of *tally* that the rules count."""
         counters = [rule.counter for rule in self.rules.rules]
-        is_counted = pl.col("counters").is_in(_with_any(tally.counts.rows, counters))
-        is_shown = pl.col("counters").is_in(_with_any(tally.samples.rows, counters))
-        return Tally(
-            tally.counts.filter(is_counted),
-            tally.values.filter(pl.col("counter").is_in(counters)),
-            tally.samples.filter(is_shown),
-        )
+        return Tally(*(replace(t, rows=choose(t.rows, counters)) for t in tally.tables))
 
     def names(self, source_ips: Iterable[str]) -> pl.DataFrame:
         """Columns `source_ip` and `group`, of those that have one."""
@@ -169,11 +163,6 @@ def reach_of(touched: Touched, grouping: Grouping) -> Span:
     """From which hour to which the rules speak of what is touched, and need to know of it."""
     needed = needed_minutes(touched, grouping.rules)
     return needed[0][0] // HOUR, -(-needed[-1][1] // HOUR)
-
-
-def _with_any(table: pl.DataFrame, counters: Collection[str]) -> list[str]:
-    combinations = table["counters"].unique().cast(pl.String)
-    return [c for c in combinations if any(counter in c.split(" ") for counter in counters)]
 
 
 def _allowed(places: pl.DataFrame, names: pl.Series, is_allowed: IsAllowed) -> pl.DataFrame:

@@ -1,11 +1,12 @@
 """Windows: one rule, slid over the time of all candidates. See evaluate.py for the definitions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from tasks.detect.loading import Candidates
+from tasks.detect.loading import Candidates, Kinds, choose
 from tasks.detect.rules import MAX_DISTINCT_VALUES, MIN_NETWORK_ADDRESSES, GroupBy, Rule
 from tasks.detect.touched import HOUR, explode_hours
 
@@ -23,16 +24,25 @@ class Matched:
     """rule, ip, hour, peak_count, peak_minute."""
 
 
+def match_all(rules: Iterable[tuple[int, Rule]], candidates: Candidates) -> list[Matched]:
+    """What each of these rules, which have numbers, says of its own candidates, if it has any."""
+    return [
+        match(number, rule, own)
+        for number, rule in rules
+        if (own := candidates.of(rule)).counts.height
+    ]
+
+
 def match(number: int, rule: Rule, candidates: Candidates) -> Matched:
     """
-    Rule *number* held against *candidates*.
+    Rule *number* held against *candidates*, of whom there are some.
 
     For a slow rule everything called a minute is an hour, here and in the result.
     """
     timespan = rule.timespan_seconds // (3600 if rule.is_slow else 60)
     if rule.after is not None:
         return _match_ordered(number, rule, rule.after, timespan, candidates)
-    matching = candidates.counts.filter(_counts_for(rule.counter, candidates.counts))
+    matching = choose(candidates.counts, {rule.counter})
     minutes = (
         matching.group_by(_PLACE)
         .agg(pl.col("count").cast(pl.Int64).sum().alias("events"))
@@ -44,9 +54,7 @@ def match(number: int, rule: Rule, candidates: Candidates) -> Matched:
     counts = (
         _count_events(minutes, ends)
         if rule.type != "value_count"
-        else _count_distinct(
-            minutes, candidates.values.filter(pl.col("counter") == rule.counter), timespan
-        )
+        else _count_distinct(minutes, choose(candidates.values, {rule.counter}), timespan)
     )
     if rule.group_by is not GroupBy.SOURCE_IP:
         members = matching.select(*_PLACE, pl.col("address").hash().alias("value_hash"))
@@ -67,10 +75,13 @@ def _match_ordered(
     number: int, rule: Rule, after: str, timespan: int, candidates: Candidates
 ) -> Matched:
     count = pl.col("count").cast(pl.Int64)
-    is_before = _counts_for(after, candidates.counts)
-    is_matching = _counts_for(rule.counter, candidates.counts)
+    kinds = Kinds(candidates.counts["counters"])
+    is_before, is_matching = pl.col("is_before"), pl.col("is_matching")
     minutes = (
-        candidates.counts.filter(is_before | is_matching)
+        candidates.counts.with_columns(
+            is_before=kinds.where({after}), is_matching=kinds.where({rule.counter})
+        )
+        .filter(is_before | is_matching)
         .group_by(_PLACE)
         .agg(
             count.filter(is_before).sum().alias("before"),
@@ -88,11 +99,6 @@ def _match_ordered(
     ).filter(pl.col("events") > 0, pl.col("window_count") >= rule.threshold)
     peaks = hot.select("rule", *_PAIR, pl.col("minute") - timespan + 1, pl.col("window_count"))
     return Matched(hot.select("rule", *_PLACE, "hour", "events"), _highest(peaks))
-
-
-def _counts_for(counter: str, counts: pl.DataFrame) -> pl.Expr:
-    combinations = counts["counters"].unique().cast(pl.String)
-    return pl.col("counters").is_in([c for c in combinations if counter in c.split(" ")])
 
 
 def _add_keys(minutes: pl.DataFrame, timespan: int) -> pl.DataFrame:

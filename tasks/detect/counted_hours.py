@@ -107,6 +107,8 @@ class CountedHours:
 
     def replaced(self, touched: Touched, new: Self) -> Self:
         """The same with *new* for everything that is touched."""
+        if not any(table.height for table in self.tables):
+            return new
         others = type(self)(*(_in_hours(t, touched, is_kept=False) for t in self.tables))
         return self.united([others, new])
 
@@ -118,7 +120,7 @@ class CountedHours:
         return {
             hour: type(self)(
                 *(
-                    Addressed(part.get((hour,), table.rows.clear()), table.names)
+                    Addressed(part.get((hour,), table.rows.clear()), table.names).compact()
                     for part, table in zip(parts, canonical, strict=True)
                 )
             )
@@ -425,15 +427,8 @@ def _share(rule: Rule) -> int:
 
 def _lowest_lines(samples: pl.DataFrame, slow: RuleSet) -> pl.DataFrame:
     counters = {rule.counter for rule in slow.rules}
-    first = pl.col("minute", "object_key", "line_number", "line").first()
     column = recode(samples["counters"], lambda text: _keep_counters(text, counters))
-    united = (
-        samples.with_columns(column)
-        .sort("object_key", "line_number")
-        .group_by(*_PAIR, "line_hash", maintain_order=True)
-        .agg(first, pl.col("counters").cast(pl.String).unique().sort().str.join(" "))
-        .with_columns(pl.col("counters").cast(pl.Categorical))
-    )
+    united = unite_lines(samples.with_columns(column), _PAIR)
     return keep_lowest(united, sample_limits(slow), _PAIR).select(_COLUMNS[2])
 
 

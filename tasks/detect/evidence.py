@@ -1,7 +1,7 @@
 """Evidence: what is told of a suspicious hour besides the rules that match."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
@@ -21,6 +21,7 @@ ADDRESSES: Final = 8
 
 _PLACE: Final = ["ip", "minute"]
 _PAIR: Final = ["ip", "hour"]
+_TOLD: Final = ["minute", "object_key", "line_number", "line"]
 
 
 def leading_addresses(counts: pl.DataFrame) -> pl.DataFrame:
@@ -88,20 +89,19 @@ def without_texts(samples: Addressed) -> tuple[Addressed, pl.Series]:
     return replace(samples, rows=samples.rows.with_columns(number)), texts
 
 
-def unite_lines(samples: pl.DataFrame) -> pl.DataFrame:
-    """Identical lines of a minute are one, with the smallest reference and all counters."""
-    line = [*_PLACE, "line_hash"]
-    columns = [*line, "object_key", "line_number", "line", "counters"]
+def unite_lines(samples: pl.DataFrame, place: Sequence[str] = _PLACE) -> pl.DataFrame:
+    """Identical lines of a *place* are one, with the smallest reference and all counters."""
+    line = [*place, "line_hash"]
+    told = [name for name in _TOLD if name not in place]
     is_repeated = samples.select(pl.len().over(line) > 1).to_series()
-    first = pl.col("object_key", "line_number", "line").first()
     united = (
         samples.filter(is_repeated)
         .sort("object_key", "line_number")
         .group_by(line, maintain_order=True)
-        .agg(first, pl.col("counters").cast(pl.String).unique().sort().str.join(" "))
+        .agg(pl.col(told).first(), pl.col("counters").cast(pl.String).unique().sort().str.join(" "))
         .with_columns(pl.col("counters").cast(pl.Categorical))
     )
-    return pl.concat([samples.filter(~is_repeated).select(columns), united.select(columns)])
+    return pl.concat([samples.filter(~is_repeated).select(united.columns), united])
 
 
 def _lowest(lines: pl.DataFrame, place: list[str], limit: int) -> pl.DataFrame:

@@ -57,13 +57,9 @@ class Candidates:
         return _number(table, self.names)
 
     def of(self, rule: Rule) -> Self:
-        """Those who may be suspicious by *rule*."""
-        is_candidate = self._totals.reach(rule)
-        tables = (
-            table.filter(pl.Series(is_candidate[table["ip"].to_numpy()]))
-            for table in (self.counts, self.values)
-        )
-        return replace(self, **dict(zip(("counts", "values"), tables, strict=True)))
+        """Those who may be suspicious by *rule*, and only what it asks for."""
+        counts, values = self._totals.rows(rule)
+        return replace(self, counts=self.counts.filter(counts), values=self.values.filter(values))
 
 
 def load(tallies: Iterable[LoadedTally], touched: Touched, rules: RuleSet) -> Loaded:
@@ -182,7 +178,15 @@ class _Totals:
         else:
             mine = np.flatnonzero(self._kinds.where({rule.after or rule.counter}))
             sums = np.bincount(self._ips[mine], self._counts[mine], self._size + 1)
-        return sums[: self._size] >= rule.threshold
+        reach: npt.NDArray[np.bool_] = sums[: self._size] >= rule.threshold
+        return reach
+
+    def rows(self, rule: Rule) -> tuple[pl.Series, pl.Series]:
+        """Which rows of both tables *rule* asks for, of those who reach its threshold."""
+        reach = self.reach(rule)
+        counts = self._kinds.where({rule.counter, rule.after or rule.counter}) & reach[self._ips]
+        values = self._value_kinds.where({rule.counter}) & reach[self._value_ips]
+        return pl.Series(counts), pl.Series(values)
 
     def has(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
         """Which of them have any event that counts for any of *counters*."""

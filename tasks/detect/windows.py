@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from tasks.detect.loading import Candidates, Kinds, choose
+from tasks.detect.loading import Candidates, Kinds
 from tasks.detect.rules import MAX_DISTINCT_VALUES, MIN_NETWORK_ADDRESSES, GroupBy, Rule
 from tasks.detect.touched import HOUR, explode_hours
 
@@ -35,16 +35,15 @@ def match_all(rules: Iterable[tuple[int, Rule]], candidates: Candidates) -> list
 
 def match(number: int, rule: Rule, candidates: Candidates) -> Matched:
     """
-    Rule *number* held against *candidates*, of whom there are some.
+    Rule *number* held against *candidates*, of whom there are some: only its own.
 
     For a slow rule everything called a minute is an hour, here and in the result.
     """
     timespan = rule.timespan_seconds // (3600 if rule.is_slow else 60)
     if rule.after is not None:
         return _match_ordered(number, rule, rule.after, timespan, candidates)
-    matching = choose(candidates.counts, {rule.counter})
     minutes = (
-        matching.group_by(_PLACE)
+        candidates.counts.group_by(_PLACE)
         .agg(pl.col("count").cast(pl.Int64).sum().alias("events"))
         .sort(_PLACE)
     )
@@ -54,10 +53,10 @@ def match(number: int, rule: Rule, candidates: Candidates) -> Matched:
     counts = (
         _count_events(minutes, ends)
         if rule.type != "value_count"
-        else _count_distinct(minutes, choose(candidates.values, {rule.counter}), timespan)
+        else _count_distinct(minutes, candidates.values, timespan)
     )
     if rule.group_by is not GroupBy.SOURCE_IP:
-        members = matching.select(*_PLACE, pl.col("address").hash().alias("value_hash"))
+        members = candidates.counts.select(*_PLACE, pl.col("address").hash().alias("value_hash"))
         is_spread = _count_distinct(minutes, members, timespan) >= MIN_NETWORK_ADDRESSES
         counts = counts * is_spread.cast(pl.Int64)
     minutes = minutes.with_columns(
@@ -81,7 +80,6 @@ def _match_ordered(
         candidates.counts.with_columns(
             is_before=kinds.where({after}), is_matching=kinds.where({rule.counter})
         )
-        .filter(is_before | is_matching)
         .group_by(_PLACE)
         .agg(
             count.filter(is_before).sum().alias("before"),

@@ -178,8 +178,7 @@ class _Totals:
         else:
             mine = np.flatnonzero(self._kinds.where({rule.after or rule.counter}))
             sums = np.bincount(self._ips[mine], self._counts[mine], self._size + 1)
-        reach: npt.NDArray[np.bool_] = sums[: self._size] >= rule.threshold
-        return reach
+        return sums[: self._size] >= rule.threshold
 
     def rows(self, rule: Rule) -> tuple[pl.Series, pl.Series]:
         """Which rows of both tables *rule* asks for, of those who reach its threshold."""
@@ -201,7 +200,7 @@ class Kinds:
     def __init__(self, combinations: pl.Series) -> None:
         """These are the rows."""
         self._texts = texts_of(combinations)
-        self._numbers = combinations.to_physical().to_numpy()
+        self._numbers: npt.NDArray[np.uint32] = combinations.to_physical().to_numpy()
 
     def where(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
         """Which of them count for any of *counters*."""

@@ -133,7 +133,7 @@ _COUNTED = re.compile(
 """Escapes and classes are passed over: what looks like a count there is none."""
 _EXACT_COUNT: Final = 3
 _CLASSES_SHIFT: Final = 28
-"""Of a key, what is above that is zero where all texts are clean."""
+"""Of a key, what is above that are classes: zero where all texts are clean."""
 _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
@@ -679,7 +679,8 @@ class _Columns:
         if key and known >= 0:
             return known
         event = _parse(source.text[line[k.START] : line[k.END]])
-        outcome = self._outcomes.number(self._builder.judge(event))
+        hits = self._classifier.hits_of(key) if key else None
+        outcome = self._outcomes.number(self._builder.judge(event, hits))
         if key and 2 * self._known_keys < len(self._outcome_keys):
             k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
             self._known_keys += 1
@@ -984,6 +985,7 @@ class _Classifier:
         self._requests: dict[Hashable, int] = {}
         self._others: dict[Hashable, int] = {}
         self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
+        self._hits_of_others = dict(self._hits)
         clean_request: Hashable = ()
         clean_other = ((), 0)
         self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
@@ -1022,17 +1024,33 @@ class _Classifier:
             return self.of_hits(hits, path_class)
         hits.update(self.match("url_path", path))
         key = (tuple(sorted(hits)), method, target is None, self.facts_of(path))
-        return self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        self._hits[number] = key[0]
+        return number
 
     def of_referrer(self, text: str | None) -> int:
         """The class of a referrer."""
-        key = (self.match("http_request_referrer", text), self._ask_referrer(text))
-        return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
+        return self._of_other(self.match("http_request_referrer", text), self._ask_referrer(text))
 
     def of_agent(self, text: str | None) -> int:
         """The class of a user agent."""
-        key = (self.match("user_agent_original", text), self._ask_agent(text))
-        return self._number(self._others, key, self._k.MAX_OTHER_CLASS)
+        return self._of_other(self.match("user_agent_original", text), self._ask_agent(text))
+
+    def _of_other(self, hits: tuple[int, ...], facts: int) -> int:
+        number = self._number(self._others, (hits, facts), self._k.MAX_OTHER_CLASS)
+        self._hits_of_others[number] = hits
+        return number
+
+    def hits_of(self, key: int) -> tuple[int, ...]:
+        """The signatures that hit lines with this *key*, which is not 0, ascending."""
+        classes, most = key >> _CLASSES_SHIFT, int(self._k.MAX_OTHER_CLASS)
+        others, bits = self._hits_of_others, most.bit_length()
+        of_texts = (
+            self._hits[classes >> 2 * bits],
+            others[classes >> bits & most],
+            others[classes & most],
+        )
+        return tuple(sorted({hit for hits in of_texts for hit in hits}))
 
     def match(self, field: str, text: str | None) -> tuple[int, ...]:
         """The signatures that hit a text."""

@@ -40,9 +40,9 @@ class Judge:
         self._questions = [_remembering(_questions_of(rules.rules, name)) for name in names]
         self._known: dict[Hashable, _Verdict] = {}
 
-    def judge(self, event: Event) -> Judged:
-        """What *event* counts for."""
-        hits = self._find(event)
+    def judge(self, event: Event, hits: tuple[int, ...] | None = None) -> Judged:
+        """What *event* counts for; *hits* are its signatures where they are known, ascending."""
+        hits = self._find(event) if hits is None else hits
         fields = zip(self._questions, self._read(event), strict=False)
         key = (hits, _activity(event), *[ask(value) for ask, value in fields])
         known = self._known.get(key)

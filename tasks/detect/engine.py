@@ -54,6 +54,7 @@ from tasks.detect.packed import (
     Slots,
     Words,
     join_texts,
+    order_addresses,
     pack,
     read_texts,
 )
@@ -695,7 +696,7 @@ class _Columns:
     def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
         kinds = self._outcomes
         ends = kinds.value_ends[outcomes[rows]]
-        starts = np.append(0, kinds.value_ends)[outcomes[rows]]
+        starts = np.where(outcomes[rows], kinds.value_ends[outcomes[rows] - 1], 0)
         room = int((ends - starts).sum())
         keys, hashes = np.empty(room, np.uint64), np.empty(room, np.uint64)
         unknown = np.empty((room, 3), np.int32)
@@ -846,7 +847,7 @@ class _Columns:
         addresses = self._ip_keys[: len(there)][there]
         texts = np.empty(len(addresses) * self._kept.MAX_NAME, np.uint8)
         size = self._kept.write_names(addresses, texts)
-        names = Names.of(read_texts(texts[:size]))
+        names = Names.of(read_texts(texts[:size]), order_addresses(addresses))
         ranks = np.zeros(len(there), np.uint64)
         ranks[there] = names.ranks
         return Names(names.texts, ranks)

@@ -34,11 +34,16 @@ class Names(NamedTuple):
     ranks: Words
 
     @classmethod
-    def of(cls, texts: pl.Series) -> Self:
-        """Names of what is numbered as in *texts*, each of which is there once."""
-        order = texts.arg_sort()
+    def of(cls, texts: pl.Series, order: Numbers | None = None) -> Self:
+        """
+        Names of what is numbered as in *texts*, each of which is there once.
+
+        Args:
+            order: Of the texts, where it is known.
+        """
+        order = texts.arg_sort().to_numpy() if order is None else order
         ranks = np.empty(len(texts), np.uint64)
-        ranks[order.to_numpy()] = np.arange(len(texts), dtype=np.uint64)
+        ranks[order] = np.arange(len(texts), dtype=np.uint64)
         return cls(texts.gather(order), ranks)
 
 
@@ -189,7 +194,7 @@ class PackedSamples:
         """No line of this extent is kept."""
         pieces, self._pieces, self.size = self._pieces, [], 0
         for lines in pieces:
-            self.add(self._pick(lines, lines.extents != extent))
+            self.add(self._pick([lines], lines.extents != extent))
 
     def pop_table(self, ips: Names, counters: Names) -> Addressed:
         """All samples as rows of SAMPLES, in the order of a tally; none is left."""
@@ -228,19 +233,20 @@ class PackedSamples:
             slots.ends, slots.numbers, slots.limits, keep,
         )  # fmt: skip
         del order, places, counters, hashes, numbers, keys, extents
-        picked, at = [], 0
-        for number, piece in enumerate(pieces):
-            count = len(piece.keys)
-            picked.append(self._pick(piece, keep[at : at + count]))
-            pieces[number] = _NO_LINES
-            at += count
-        self.add(Sampled(*_join_all(picked)))
+        self.add(self._pick(pieces, keep))
         self._is_compact = True
 
-    def _pick(self, lines: Sampled, keep: npt.NDArray[np.bool_]) -> Sampled:
-        texts = np.empty(int(lines.sizes[keep].sum()), np.uint8)
-        self._kept.pick_texts(lines.texts, lines.sizes, keep, texts)
-        return Sampled(*[column[keep] for column in lines[:5]], texts)  # type: ignore[arg-type, call-arg]  # five columns
+    def _pick(self, pieces: list[Sampled], keep: npt.NDArray[np.bool_]) -> Sampled:
+        """The lines of all *pieces*, which are let go of, that are to be kept."""
+        columns = [column[keep] for column in _join_all([piece[:5] for piece in pieces])]
+        texts = np.empty(int(columns[4].sum()), np.uint8)
+        row = at = 0
+        for number, piece in enumerate(pieces):
+            wanted = keep[row : row + len(piece.keys)]
+            at += self._kept.pick_texts(piece.texts, piece.sizes, wanted, texts[at:])
+            row += len(piece.keys)
+            pieces[number] = _NO_LINES
+        return Sampled(*columns, texts)  # type: ignore[call-arg]  # five columns
 
 
 _NO_LINES: Final = Sampled(
@@ -261,6 +267,27 @@ def read_texts(texts: Bytes) -> pl.Series:
     if not len(texts):
         return pl.Series(dtype=pl.String)
     return pl.read_lines(BytesIO(texts.data)).to_series()
+
+
+def order_addresses(addresses: Words) -> Numbers | None:
+    """The order of the texts of IPv4 addresses, found without them; None where others are there."""
+    low = addresses[:, 1]
+    if addresses[:, 0].any() or (low >> np.uint64(32) != 0xFFFF).any():
+        return None
+    texts, room = np.zeros(len(low), np.uint64), np.full(len(low), 64, np.uint64)
+    for shift in (24, 16, 8, 0):
+        octets = (low >> np.uint64(shift) & np.uint64(255)).astype(np.int64)
+        room -= _OCTET_BITS[octets]
+        texts |= _OCTETS[octets] << room
+    return np.argsort(texts)
+
+
+_OCTET_BITS: Final = np.array([4 * len(f"{n}.") for n in range(256)], np.uint64)
+_OCTETS: Final = np.array(
+    [int("".join("1" if c == "." else f"{int(c) + 2:x}" for c in f"{n}."), 16) for n in range(256)],
+    np.uint64,
+)
+"""Each octet with a dot as a text with four bits a character, in the order of ASCII."""
 
 
 def pack(ips: npt.ArrayLike, minutes: npt.ArrayLike, counters: npt.ArrayLike) -> Words:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.detect import kept
 from tasks.detect.judged import hash_value
-from tasks.detect.packed import read_texts
+from tasks.detect.packed import order_addresses, read_texts
 
 texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=400)
 groups = st.lists(st.sampled_from([0, 0, 0, 1, 0xF0, 0xFFFF]), min_size=8, max_size=8)
@@ -51,6 +51,26 @@ def test_names_of_ipv6(many):
     assert names_of([(a >> 64, a & (1 << 64) - 1) for a in addresses]) == [
         str(IPv6Address(a)) for a in addresses
     ]
+
+
+@given(st.lists(st.integers(0, (1 << 32) - 1), unique=True, max_size=20))
+@example([0x01010101, 0x0101010A, 0x01010102, 0x010A0101, 0x0A010101, 0x64010101, 0x02000000])
+def test_ipv4_addresses_are_in_the_order_of_their_texts(addresses):
+    """The order that is found without the texts is theirs."""
+    mapped = np.array([(0, 0xFFFF << 32 | a) for a in addresses], np.uint64).reshape(-1, 2)
+
+    order = order_addresses(mapped)
+
+    assert order is not None
+    assert order.tolist() == sorted(
+        range(len(addresses)), key=lambda number: str(IPv4Address(addresses[number]))
+    )
+
+
+def test_the_order_of_other_addresses_is_not_told():
+    """One IPv6 address is enough."""
+    assert order_addresses(np.array([(0, 0xFFFF << 32), (0, 1)], np.uint64)) is None
+    assert order_addresses(np.array([(1, 0xFFFF << 32)], np.uint64)) is None
 
 
 def test_texts_are_read_as_they_are():

@@ -1,5 +1,6 @@
 """What was told before the rules were changed is not taken back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_another_version_of_a_rule_begins_anew(scans, changed):
 
     assert before == after_a_page == [(Status.SUSPECTED, "attack", 1, 1)]
     assert told(scans) == [(Status.SUSPECTED, "attack", 2, 1)]
+
+
+def test_what_was_counted_under_a_digest_belongs_to_version_1(scans):
+    """A database of an earlier Middlewatch: a page view in the same hour closed what it had found."""
+    today = scans.rules
+    named = (replace(rule, counter=f"{rule.id}:0f3c51d2") for rule in today.rules)
+    scans.rules = replace(today, rules=tuple(named))
+    objects = {"a.log": LINE.format(1, ATTACK)}
+    scans.run(shelf(objects))
+    scans.rules = today
+
+    objects["b.log"] = LINE.format(2, PLAIN) + LINE.format(3, ATTACK)
+    scans.run(shelf(objects))
+
+    assert told(scans) == [(Status.SUSPECTED, "attack", 1, 2)]

@@ -104,7 +104,8 @@ class CountedHours:
     def only(self, ip_hashes: pl.Series) -> Self:
         """What is said of the source IPs with these hashes."""
         wanted = ip_hashes.implode()
-        return type(self)(*(t.only(hash_names(t.names).is_in(wanted)) for t in self.tables))
+        found = (t.only(hash_names(t.names).is_in(wanted)) for t in self.tables)
+        return type(self)(*(table.compact() for table in found))
 
     def replaced(self, touched: Touched, new: Self) -> Self:
         """The same with *new* for everything that is touched."""

@@ -27,7 +27,14 @@ from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
-from tasks.detect.touched import Span, Touched, affected_hours, merge_spans, needed_minutes
+from tasks.detect.touched import (
+    Span,
+    Touched,
+    affected_hours,
+    merge_spans,
+    needed_minutes,
+    told_minutes,
+)
 from tasks.model.incidents import Incident
 from tasks.store.counted_hours import load_counted, replace_counted
 from tasks.store.engine import Transaction, chunks
@@ -149,14 +156,16 @@ class _Evaluation:
 
     def _touched(self, segments: Iterator[StoredSegment]) -> tuple[Touched, list[Touched]]:
         """By any line, and of each grouping by a line that it counts."""
-        pieces: list[pl.DataFrame] = []
         counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
-        for segment in segments:
-            tally = _load(segment, self._all_rules, without=b"VS").tally
-            pieces.append(Touched.by([tally]).hours)
-            for own, grouping in zip(counted, self._groupings, strict=True):
-                own.append(grouping.touched(tally).hours)
-        return Touched.united(pieces), [Touched.united(own) for own in counted]
+
+        def pieces() -> Iterator[pl.DataFrame]:
+            for segment in segments:
+                tally = _load(segment, self._all_rules, without=b"VS").tally
+                for own, grouping in zip(counted, self._groupings, strict=True):
+                    own.append(grouping.touched(tally).hours)
+                yield Touched.by([tally]).hours
+
+        return Touched.united(pieces()), [Touched.united(own) for own in counted]
 
     def _update_hours(self, touched: Touched, watches: Sequence[Watch]) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
@@ -173,7 +182,7 @@ class _Evaluation:
         found, busy = count_without_lines(self._counted, loaded, touched)
         fast = [rule for rule in self._counted.rules if not rule.is_slow]
         ips = pl.concat([candidates(fast, loaded.counts, loaded.values), busy.ips]).unique()
-        samples = self._lines(ips, needed)
+        samples = self._lines(ips, told_minutes(touched, self._all_rules))
         few = Loaded(loaded.counts, loaded.values, samples).only(ips)
         del loaded
         if self._has_slow_rules:
@@ -189,11 +198,11 @@ class _Evaluation:
         replace_hours(connection, namespace, affected, stored)
         return affected
 
-    def _lines(self, ips: pl.Series, needed: Sequence[Span]) -> Addressed:
+    def _lines(self, ips: pl.Series, told: Sequence[Span]) -> Addressed:
         """The sample lines of those with these hashes: most source IPs need not show any."""
-        stored = load_overlapping(self._connection, self._namespace, needed)
+        stored = load_overlapping(self._connection, self._namespace, told)
         tallies = (_load(segment, self._all_rules, without=b"CV") for segment in stored)
-        return load_within(tallies, ips, (needed[0][0], needed[-1][1])).samples
+        return load_within(tallies, ips, (told[0][0], told[-1][1])).samples
 
     def _update_groups(
         self, grouping: Grouping, touched: Touched, noticed: set[str]

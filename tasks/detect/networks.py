@@ -47,8 +47,12 @@ class Grouping:
 
     def select(self, tally: Tally) -> Tally:
         """The part of *tally* that the rules count."""
+        return Tally(*map(self.select_rows, tally.tables))
+
+    def select_rows(self, table: Addressed) -> Addressed:
+        """The rows of one table of a tally that the rules count."""
         counters = [rule.counter for rule in self.rules.rules]
-        return Tally(*(replace(t, rows=choose(t.rows, counters)) for t in tally.tables))
+        return replace(table, rows=choose(table.rows, counters))
 
     def names(self, source_ips: Iterable[str]) -> pl.DataFrame:
         """Columns `source_ip` and `group`, of those that have one."""
@@ -106,7 +110,7 @@ class Watch:
 
     def notice(self, tally: Tally, needed: Iterable[Span]) -> None:
         """What the rules count of *tally* in these minutes is remembered, by hours."""
-        counts = self._grouping.select(tally).counts.named()
+        counts = self._grouping.select_rows(tally.counts).named()
         if counts.is_empty():
             return
         near = [pl.col("minute").is_between(*span, closed="left") for span in needed]

@@ -118,11 +118,17 @@ class Touched:
     @classmethod
     def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
         """Return what any of *pieces* touches; each has the columns of `hours` and maybe more."""
-        named = (piece.select(_SCHEMA.names()).cast(_SCHEMA) for piece in pieces)
-        there = pl.concat([_SCHEMA.to_frame(), *named])
-        first, last = pl.col("first_minute").min(), pl.col("last_minute").max()
         # hour by hour, because groups by the million take ten times the memory of what they hold
-        united = (h.group_by(_PAIR).agg(first, last) for h in there.partition_by("hour"))
+        by_hour: dict[int, list[pl.DataFrame]] = defaultdict(list)
+        for piece in pieces:
+            rows = piece.select(_SCHEMA.names()).cast(_SCHEMA)
+            for (hour,), part in rows.partition_by("hour", as_dict=True).items():
+                by_hour[hour].append(part)
+        first, last = pl.col("first_minute").min(), pl.col("last_minute").max()
+        united = (
+            pl.concat(by_hour.pop(hour)).group_by(_PAIR).agg(first, last)
+            for hour in sorted(by_hour)
+        )
         return cls(pl.concat([_SCHEMA.to_frame(), *united]))
 
 
@@ -133,9 +139,12 @@ def needed_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
     Returns:
         Minutes since the epoch, half-open, disjoint, in order. More than that does no harm.
     """
-    reach = _reach(rules)
-    spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
-    return merge_spans((a * HOUR - reach, (b + 1) * HOUR + reach) for a, b in spans)
+    return _affected_minutes(touched, rules, _reach(rules))
+
+
+def told_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
+    """The event time that evaluate() speaks of: of the rest it needs counts, but no lines."""
+    return _affected_minutes(touched, rules, 0)
 
 
 def affected_hours(
@@ -211,6 +220,11 @@ def _cut(
 def _reach(rules: RuleSet) -> int:
     """How many minutes before or after it an event can matter."""
     return rules.only(lambda rule: not rule.is_slow).max_timespan_seconds // 60 - 1
+
+
+def _affected_minutes(touched: Touched, rules: RuleSet, margin: int) -> list[Span]:
+    spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
+    return merge_spans((a * HOUR - margin, (b + 1) * HOUR + margin) for a, b in spans)
 
 
 def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:

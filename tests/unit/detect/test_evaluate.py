@@ -11,7 +11,7 @@ from tasks.detect.evaluate import evaluate
 from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import Override, RuleSet, with_thresholds
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.touched import Touched, affected_hours, needed_minutes
+from tasks.detect.touched import Touched, affected_hours, needed_minutes, told_minutes
 from tasks.model.incidents import EvidenceLine
 from tests.counting import (
     ATTACKER,
@@ -200,6 +200,7 @@ def test_affected_and_needed_are_as_wide_as_the_longest_window():
         (-60 - 59, 120 + 59),
         (NEW_YEAR - 60 - 59, NEW_YEAR + 60 + 59),
     ]
+    assert told_minutes(touched, RULES) == [(-60, 120), (NEW_YEAR - 60, NEW_YEAR + 60)]
 
 
 def test_what_is_withdrawn_is_affected_and_gone():

@@ -430,8 +430,8 @@ class _Columns:
             rows = int(state[k.S_LINES])
             hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
             hashes = words[:rows, k.OF_LINE].copy() if hashes is None else hashes
-            # each of them may be a combination of its own
-            some = min(MAX_COUNTERS, _MAX_OUTCOMES) // 2
+            # each of them may be a combination of its own; a block of usual lines is one part
+            some = min(MAX_COUNTERS, _MAX_OUTCOMES) * 3 // 4
             for start in range(0, rows, some):
                 part = slice(start, min(start + some, rows))
                 self._make_room_for_outcomes(part.stop - start)

@@ -19,7 +19,7 @@ from tasks.store.schema import open_database
 from tests.bare_scans import Scans, shelf
 
 UNSEEN = Path(__file__).parent / "data" / "unseen"
-SETS = ("1", "2", "3", "4", "5")
+SETS = ("1", "2", "3", "4", "5", "6")
 BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/120.0.0.0 Safari/537.36"

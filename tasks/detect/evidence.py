@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 import polars as pl
@@ -138,7 +139,7 @@ def assemble(
                 request_count=sum(count for _, count in did[place]),
                 responses=_responses(did[place]),
                 samples=tuple(
-                    EvidenceLine(key, number, line, rule_ids(tuple(of or ())))
+                    EvidenceLine(key, number, line, rule_ids(of))
                     for key, number, line, of in said[place]
                 ),
                 addresses=dict(used[place]),
@@ -153,11 +154,20 @@ _FINDING: Final = ["rule", "first_minute", "last_minute", "events", "peak_count"
 def _by_hour(frame: pl.DataFrame, columns: list[str]) -> dict[tuple[int, int], list[Any]]:
     rows: dict[tuple[int, int], list[Any]] = defaultdict(list)
     if frame.height:
-        values = (frame[column].to_list() for column in columns)
+        values = (_to_list(frame[column]) for column in columns)
         places = zip(frame["ip"].to_list(), frame["hour"].to_list(), strict=True)
         for place, row in zip(places, zip(*values, strict=True), strict=True):
             rows[place].append(row)
     return rows
+
+
+def _to_list(column: pl.Series) -> list[Any]:
+    if column.dtype != pl.List:
+        return column.to_list()
+    # what Polars does for each list of a column takes longer than all that is in them
+    items = iter(column.explode().drop_nulls().to_list())
+    sizes = column.list.len().fill_null(0).to_list()
+    return [tuple(islice(items, size)) for size in sizes]
 
 
 def _finding(rules: RuleSet, row: tuple[int, int, int, int, int, int]) -> HourFinding:

@@ -26,6 +26,7 @@ class Circuit:
         self.clock = clock
         self._lock = Lock()
         self._failures = 0
+        self._final = 0
         self._since = 0.0
         self._reason: str | None = None
 
@@ -37,7 +38,7 @@ class Circuit:
     def record_success(self) -> None:
         """It answered, if only with a refusal of this one request."""
         with self._lock:
-            self._failures = 0
+            self._failures = self._final = 0
 
     def record_failure(self, message: str, began_at: float, *, is_final: bool = False) -> None:
         """
@@ -46,24 +47,28 @@ class Circuit:
         Args:
             message: One sentence that says what happened.
             began_at: When it was asked, by *clock*.
-            is_final: Waiting would not help, so nobody waits.
+            is_final: Waiting would not help, and after some of these nobody waits.
         """
         with self._lock:
             self._since = min(self._since, began_at) if self._failures else began_at
             self._failures += 1
+            self._final += is_final
             has_waited = self.clock() - self._since >= self._patience_seconds
-            if self._failures >= FAILURES and (is_final or has_waited) and self._reason is None:
+            is_row = self._final >= FAILURES or (self._failures >= FAILURES and has_waited)
+            if is_row and self._reason is None:
                 self._reason = (
                     f"{self._service} was given up for the rest of this run after"
                     f" {self._failures} failures in a row, the last one: {message}"
                 )
 
 
-@lru_cache(maxsize=64)
+_circuits = lru_cache(maxsize=64)(lambda service, patience, _run_id: Circuit(service, patience))
+_opening = Lock()
+
+
 def circuit_of_run(
-    service: str,
-    run_id: str,  # noqa: ARG001 -- a part of the key
-    patience_seconds: float = PATIENCE_SECONDS,
+    service: str, run_id: str, patience_seconds: float = PATIENCE_SECONDS
 ) -> Circuit:
     """The one circuit of this process for *service* in this run."""
-    return Circuit(service, patience_seconds)
+    with _opening:  # a cache alone gives one to each of those who ask first at the same time
+        return _circuits(service, patience_seconds, run_id)

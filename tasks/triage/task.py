@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from threading import Lock
+from threading import RLock
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -28,7 +28,7 @@ from tasks.triage.prompt import write_prompt
 from tasks.triage.rules_analyst import judge_by_rules
 from tasks.triage.sharing import share_judgement
 
-_building = Lock()
+_building = RLock()
 _analysts: list[tuple[Settings, BedrockAnalyst]] = []
 
 
@@ -216,8 +216,14 @@ def _analyst(current: Settings) -> BedrockAnalyst:
         return _analysts[0][1]
 
 
-@lru_cache(maxsize=16)
 def _panel(current: Settings, run: Run) -> Panel:
+    """The one of this process and run: it remembers what attempts that failed have taken."""
+    with _building:  # a cache alone gives one to each of those who ask first at the same time
+        return _convene(current, run)
+
+
+@lru_cache(maxsize=16)
+def _convene(current: Settings, run: Run) -> Panel:
     guard = Guard(circuit_of_run("Bedrock", run.id), _budget(current, run))
     return Panel(_analyst(current), guard)
 

@@ -1,6 +1,10 @@
 """What does not answer is given up, and what answers now and then is not."""
 
-from tasks.model.circuit import FAILURES, PATIENCE_SECONDS, Circuit
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
+
+from tasks.model.circuit import FAILURES, PATIENCE_SECONDS, Circuit, circuit_of_run
 
 
 class Clock:
@@ -51,6 +55,16 @@ def test_a_short_throttling_is_waited_out():
     assert circuit.reason is not None
 
 
+def test_one_denial_among_throttlings_is_waited_out():
+    """Two that were busy and one that was denied, at the same moment, closed the service to all."""
+    circuit, clock = make()
+
+    fail(circuit, clock, times=FAILURES - 1)
+    fail(circuit, clock, is_final=True)
+
+    assert circuit.reason is None
+
+
 def test_what_will_not_change_is_not_waited_for():
     """A denied account is denied for everybody."""
     circuit, clock = make()
@@ -81,3 +95,24 @@ def test_given_up_is_given_up():
     fail(circuit, clock, after=60, times=FAILURES)
 
     assert circuit.reason == reason
+
+
+def test_threads_that_ask_at_once_share_a_circuit(monkeypatch):
+    """Each had one of its own: what failed for one was no failure for the others."""
+    begin = Circuit.__init__
+
+    def begin_slowly(*arguments):
+        sleep(0.01)
+        begin(*arguments)
+
+    monkeypatch.setattr(Circuit, "__init__", begin_slowly)
+    barrier = Barrier(4)
+
+    def ask(_):
+        barrier.wait()
+        return circuit_of_run("Bedrock", "a run of four threads")
+
+    with ThreadPoolExecutor(4) as pool:
+        circuits = set(pool.map(ask, range(4)))
+
+    assert len(circuits) == 1

@@ -9,8 +9,6 @@ import numpy as np
 import polars as pl
 
 _SIZE_BYTES: Final = 4
-_OF_OLD: Final = (r":[0-9a-f]{8}\b", ":1")
-"""Counters were named by a digest of their rule, when no rule had another version than 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,19 +191,12 @@ def decode(body: bytes, schema: pl.Schema) -> Addressed:
     columns = []
     for column, kind in schema.items():
         if kind == pl.Categorical:
-            known = texts["text"].str.replace_all(*_OF_OLD).cast(kind)
+            known = texts["text"].cast(kind)
             columns.append(known.gather(rows[column]).alias(column))
     named = names["name"]
     if rows.height and rows["ip"].max() >= named.len():  # type: ignore[operator]  # integers
         raise ValueError("it lacks a source IP")
     return Addressed(rows.with_columns(columns).select(schema.names()).cast(schema), named)
-
-
-def decode_first(body: bytes, schema: pl.Schema) -> Addressed:
-    """The same of a part that holds a text in every row of *schema*."""
-    rows = pl.read_parquet(body).select(schema.names())
-    counters = pl.selectors.starts_with("counter").cast(pl.String).str.replace_all(*_OF_OLD)
-    return Addressed.of(rows.with_columns(counters).cast(schema))
 
 
 def _to_frames(table: Addressed) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

@@ -18,7 +18,6 @@ from polars.exceptions import PolarsError
 from tasks.detect.addressed import (
     Addressed,
     decode,
-    decode_first,
     encode,
     hash_names,
     number_names,
@@ -452,7 +451,7 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     schema, body = _TABLES[kind], part[len(_MAGIC) + 1 :]
     try:
         if magic == _FIRST_MAGIC:
-            return kind, decode_first(body, schema)
+            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
         return kind, decode(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]

@@ -19,6 +19,7 @@ from tasks.detect.counted_hours import (
     evaluate_hours,
     needed_hours,
 )
+from tasks.detect.digests import read_digests
 from tasks.detect.evaluate import judge
 from tasks.detect.incidents import chain, reach, reconcile
 from tasks.detect.loading import Loaded, LoadedTally, candidates, load, load_within
@@ -245,17 +246,21 @@ class _Evaluation:
         new = found.by_hour()
         for (hour,), here in touched.hours.partition_by("hour", as_dict=True).items():
             parts = load_counted(self._connection, self._namespace, (hour, hour + 1))
-            before = CountedHours.from_payloads(part for _, part in parts)
+            before = self._read_counted(part for _, part in parts)
             after = before.replaced(Touched(here), new.get(hour, CountedHours.united([])))
             payloads[hour] = after.to_payloads()
         replace_counted(self._connection, self._namespace, payloads)
+
+    def _read_counted(self, parts: Iterable[bytes]) -> CountedHours:
+        stored = CountedHours.from_payloads(parts)
+        return CountedHours(*(read_digests(t, self._all_rules) for t in stored.tables))
 
     def _update_slow_hours(self, touched: Touched) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_hours(touched, self._counted)
         mine = touched.ips
         parts = (part for span in needed for _, part in load_counted(connection, namespace, span))
-        pieces = map(CountedHours.from_payloads, _some_at_a_time(parts))
+        pieces = map(self._read_counted, _some_at_a_time(parts))
         counted = CountedHours.united(piece.only(mine) for piece in pieces)
         self._note_shadow(evaluate_hours(self._shadow_rules, counted, touched))
         hours = evaluate_hours(self._rules, counted, touched)
@@ -350,5 +355,6 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
 
 
 def _load(segment: StoredSegment, rules: RuleSet, *, without: bytes = b"") -> LoadedTally:
-    tally = Tally.from_payloads(segment.payloads, segment.objects.keys(), without)
+    stored = Tally.from_payloads(segment.payloads, segment.objects.keys(), without)
+    tally = Tally(*(read_digests(table, rules) for table in stored.tables))
     return LoadedTally(roll_up(tally, rules.ipv6_prefix), segment.objects)

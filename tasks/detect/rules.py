@@ -558,7 +558,7 @@ def _counter_of(entry: _RuleEntry) -> str:
 
     Otherwise windows that reach over such a change would be short of what came before it.
     """
-    return f"{entry.id}:{entry.version}"
+    return f"{entry.id}:v{entry.version}"
 
 
 def _lines(group: tuple[str | _Repeated, ...]) -> tuple[str, ...]:

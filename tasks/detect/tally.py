@@ -10,7 +10,7 @@ from polars.exceptions import PolarsError
 
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.reader import BlockCount
-from tasks.detect.addressed import Addressed, decode, decode_first, encode, numbered
+from tasks.detect.addressed import Addressed, decode, encode, numbered
 from tasks.detect.engine import MAX_COUNTERS, Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -623,7 +623,7 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     schema, body = _KINDS[kind], part[len(_MAGIC) + 1 :]
     try:
         if magic == _FIRST_MAGIC:
-            return kind, decode_first(body, schema)
+            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
         return kind, decode(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]

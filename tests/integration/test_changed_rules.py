@@ -70,16 +70,22 @@ def test_another_version_of_a_rule_begins_anew(scans, changed):
     assert told(scans) == [(Status.SUSPECTED, "attack", 2, 1)]
 
 
-def test_what_was_counted_under_a_digest_belongs_to_version_1(scans):
-    """A database of an earlier Middlewatch: a page view in the same hour closed what it had found."""
-    today = scans.rules
+@pytest.mark.parametrize("version", [1, 3, 20260101])
+def test_an_upgrade_takes_nothing_back(scans, changed, version):
+    """Counters were named by a digest: a page view in the same hour closed what it had found."""
+    today = changed("version: 1", f"version: {version}")
     named = (replace(rule, counter=f"{rule.id}:0f3c51d2") for rule in today.rules)
     scans.rules = replace(today, rules=tuple(named))
     objects = {"a.log": LINE.format(1, ATTACK)}
     scans.run(shelf(objects))
+    before = told(scans)
     scans.rules = today
 
-    objects["b.log"] = LINE.format(2, PLAIN) + LINE.format(3, ATTACK)
+    objects["b.log"] = LINE.format(2, PLAIN)
+    scans.run(shelf(objects))
+    after_a_page = told(scans)
+    objects["c.log"] = LINE.format(3, ATTACK)
     scans.run(shelf(objects))
 
-    assert told(scans) == [(Status.SUSPECTED, "attack", 1, 2)]
+    assert before == after_a_page == [(Status.SUSPECTED, "attack", version, 1)]
+    assert told(scans) == [(Status.SUSPECTED, "attack", version, 2)]

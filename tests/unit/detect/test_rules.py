@@ -267,11 +267,11 @@ def test_text_that_is_not_unicode_can_be_selected(load):
 
 def test_a_counter_names_the_rule_and_its_version(load):
     """A tally stays good whatever else of a rule or of signatures changes."""
-    assert load(RULES).rules[0].counter == "counted:3"
-    assert load(RULES.replace("version: 3", "version: 4")).rules[0].counter == "counted:4"
+    assert load(RULES).rules[0].counter == "counted:v3"
+    assert load(RULES.replace("version: 3", "version: 4")).rules[0].counter == "counted:v4"
     for old, new in [("gte: 2", "gte: 5"), ("10m", "5m"), ("'^hydra'", "'^medusa'")]:
         assert old in RULES
-        assert load(RULES.replace(old, new)).rules[0].counter == "counted:3"
+        assert load(RULES.replace(old, new)).rules[0].counter == "counted:v3"
 
 
 def test_shipped_counters_are_all_different():

@@ -122,6 +122,8 @@ class _Stopping:
         with coming:
             while numbers := coming.recv(1):
                 if numbers[0] in self._before:
+                    # what is busy with something else may never come to its handler
+                    self._signal = signal.Signals(numbers[0])
                     # a database that is busy does not make it late
                     threading.Thread(target=record_stop, daemon=True).start()
                     time.sleep(GRACE_SECONDS)

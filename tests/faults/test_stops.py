@@ -134,6 +134,36 @@ def test_a_command_that_is_busy_when_it_is_told_to_stop(database, truth, logs, t
     check_after(database, truth, logs, telegram, "stopped")
 
 
+DEAF = """
+import sqlite3
+from flows.command import run_once
+
+def start():
+    print("deaf", flush=True)  # Python calls no handler in here
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    sqlite3.connect(":memory:").execute(count).fetchone()
+
+run_once(start)
+"""
+
+
+def test_ctrl_c_has_its_exit_code_where_no_handler_is_called(database, tmp_path):
+    """It was that of SIGTERM, where five seconds had not been enough for the handler."""
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "deaf\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SOON_SECONDS) == 130
+
+
 def prefect_state(flow_run_id):
     """How Prefect shows a run."""
     with get_client(sync_client=True) as client:

@@ -62,7 +62,6 @@ class Circuit:
                 )
 
 
-_circuits = lru_cache(maxsize=64)(lambda service, patience, _run_id: Circuit(service, patience))
 _opening = Lock()
 
 
@@ -71,4 +70,13 @@ def circuit_of_run(
 ) -> Circuit:
     """The one circuit of this process for *service* in this run."""
     with _opening:  # a cache alone gives one to each of those who ask first at the same time
-        return _circuits(service, patience_seconds, run_id)
+        return _open_circuit(service, run_id, patience_seconds)
+
+
+@lru_cache(maxsize=64)
+def _open_circuit(
+    service: str,
+    run_id: str,  # noqa: ARG001 -- a part of the key
+    patience_seconds: float,
+) -> Circuit:
+    return Circuit(service, patience_seconds)

@@ -66,6 +66,23 @@ def command(logs, tmp_path, **variables):
     )
 
 
+@contextmanager
+def busy(tmp_path, program, *arguments):
+    """A process that has said that it is busy."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "busy\n"
+        yield process
+
+
 def check_after(url, truth, logs, telegram, state):
     """The run is on record as what it was; the next one does the rest, once."""
     [(recorded, error)] = scans.rows(url, "SELECT state, error FROM runs")
@@ -117,17 +134,7 @@ typer.run(scan.main)
 
 def test_a_command_that_is_busy_when_it_is_told_to_stop(database, truth, logs, telegram, tmp_path):
     """It is on record as stopped, however long the flow takes to hear of it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY, str(logs)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "busy\n"
+    with busy(tmp_path, BUSY, str(logs)) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(SOON_SECONDS) == 143
 
@@ -139,7 +146,7 @@ import sqlite3
 from flows.command import run_once
 
 def start():
-    print("deaf", flush=True)  # Python calls no handler in here
+    print("busy", flush=True)  # Python calls no handler in here
     count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     sqlite3.connect(":memory:").execute(count).fetchone()
 
@@ -149,17 +156,7 @@ run_once(start)
 
 def test_ctrl_c_has_its_exit_code_where_no_handler_is_called(database, tmp_path):
     """It was that of SIGTERM, where five seconds had not been enough for the handler."""
-    with subprocess.Popen(
-        [sys.executable, "-c", DEAF],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "deaf\n"
+    with busy(tmp_path, DEAF) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait(SOON_SECONDS) == 130
 

@@ -27,7 +27,19 @@ def changed(tmp_path):
     return load
 
 
-def told(scans):
+def tell(scans, rules):
+    """What is told of an attack, with these *rules* after a page view, and after another attack."""
+    objects = {"a.log": LINE.format(1, ATTACK)}
+    yield told(scans, objects)
+    scans.rules = rules
+    objects["b.log"] = LINE.format(2, PLAIN)
+    yield told(scans, objects)
+    objects["c.log"] = LINE.format(3, ATTACK)
+    yield told(scans, objects)
+
+
+def told(scans, objects):
+    scans.run(shelf(objects))
     return [
         (i.status, f.rule_id, f.rule_version, f.event_count)
         for i in scans.incidents()
@@ -38,36 +50,18 @@ def told(scans):
 @pytest.mark.parametrize("learned", ["pattern: ['union select', 'xp_cmdshell']", PATTERN])
 def test_signatures_may_learn_between_two_runs(scans, changed, learned):
     """A finding stays and grows: a page view of its client closed it after each new version."""
-    objects = {"a.log": LINE.format(1, ATTACK)}
-    scans.run(shelf(objects))
-    before = told(scans)
-    scans.rules = changed(PATTERN, learned)
-
-    objects["b.log"] = LINE.format(2, PLAIN)
-    scans.run(shelf(objects))
-    after_a_page = told(scans)
-    objects["c.log"] = LINE.format(3, ATTACK)
-    scans.run(shelf(objects))
+    before, after_a_page, at_last = tell(scans, changed(PATTERN, learned))
 
     assert before == after_a_page == [(Status.SUSPECTED, "attack", 1, 1)]
-    assert told(scans) == [(Status.SUSPECTED, "attack", 1, 2)]
+    assert at_last == [(Status.SUSPECTED, "attack", 1, 2)]
 
 
 def test_another_version_of_a_rule_begins_anew(scans, changed):
     """What the version before it found stays open, and what that one counted is not its own."""
-    objects = {"a.log": LINE.format(1, ATTACK)}
-    scans.run(shelf(objects))
-    before = told(scans)
-    scans.rules = changed("version: 1", "version: 2")
-
-    objects["b.log"] = LINE.format(2, PLAIN)
-    scans.run(shelf(objects))
-    after_a_page = told(scans)
-    objects["c.log"] = LINE.format(3, ATTACK)
-    scans.run(shelf(objects))
+    before, after_a_page, at_last = tell(scans, changed("version: 1", "version: 2"))
 
     assert before == after_a_page == [(Status.SUSPECTED, "attack", 1, 1)]
-    assert told(scans) == [(Status.SUSPECTED, "attack", 2, 1)]
+    assert at_last == [(Status.SUSPECTED, "attack", 2, 1)]
 
 
 @pytest.mark.parametrize("version", [1, 3, 20260101])
@@ -76,16 +70,8 @@ def test_an_upgrade_takes_nothing_back(scans, changed, version):
     today = changed("version: 1", f"version: {version}")
     named = (replace(rule, counter=f"{rule.id}:0f3c51d2") for rule in today.rules)
     scans.rules = replace(today, rules=tuple(named))
-    objects = {"a.log": LINE.format(1, ATTACK)}
-    scans.run(shelf(objects))
-    before = told(scans)
-    scans.rules = today
 
-    objects["b.log"] = LINE.format(2, PLAIN)
-    scans.run(shelf(objects))
-    after_a_page = told(scans)
-    objects["c.log"] = LINE.format(3, ATTACK)
-    scans.run(shelf(objects))
+    before, after_a_page, at_last = tell(scans, today)
 
     assert before == after_a_page == [(Status.SUSPECTED, "attack", version, 1)]
-    assert told(scans) == [(Status.SUSPECTED, "attack", version, 2)]
+    assert at_last == [(Status.SUSPECTED, "attack", version, 2)]

@@ -3,28 +3,25 @@ Counting by columns: regular access lines, thousands at a time.
 
 What a line counts for is a function of its method, status, request, referrer and user agent, and
 most of these come again and again. So `kernel` numbers the distinct texts of a block, and each of
-them is put into a class once: texts that the same signatures hit and the rules' own tests find
-alike. A line is then a few small numbers (classes, method, status), and lines with the same ones
+them is put into a class once (`classes`): texts that the same signatures hit and the rules' own
+tests find alike. A line is then a few small numbers (classes, method, status), and lines with the same ones
 have the same outcome, which is found out once, by TallyBuilder.judge.
 
 Nearly all texts are *clean*: it is proven that no signature hits them. Their views are known
-without `decode` (`kernel.reduce_text`), and the patterns of all signatures, joined into one per
-field, find nothing in them. Only the others are looked at signature by signature.
+without `decode` (`kernel.reduce_text`), and the patterns of all signatures, joined, find nothing in
+them (`proving`). Only the others are looked at signature by signature.
 
 What is refused, a line or a text, goes the exact way line by line, which defines the result.
 tests/property/test_engine.py holds the one against the other.
 """
 
 import os
-import re
 import secrets
 import sys
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +29,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import re2
 
 from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.clock import ObjectClock
@@ -41,7 +37,9 @@ from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.reader import NEVER, BlockCount
 from tasks.detect.addressed import Addressed
-from tasks.detect.judged import Counters, Judged, hash_value
+from tasks.detect.classes import CLASSES_SHIFT, Classifier
+from tasks.detect.judged import hash_value
+from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
     COUNTER_BITS,
     END_OF_TEXT,
@@ -51,17 +49,16 @@ from tasks.detect.packed import (
     PackedValues,
     Sampled,
     Sizes,
-    Slots,
     Words,
     join_texts,
     order_addresses,
     pack,
     read_texts,
 )
-from tasks.detect.rules import Rule, RuleSet
-from tasks.detect.selections import Clause, Test, ask_all
-from tasks.detect.signatures import compile_filter
-from tasks.model.events import Event, EventCategory
+from tasks.detect.proving import Views
+from tasks.detect.regular import is_decided, is_within_reach, users_taken
+from tasks.detect.rules import RuleSet
+from tasks.model.events import Event
 
 if TYPE_CHECKING:
     from tasks.detect.tally import TallyBuilder
@@ -77,21 +74,6 @@ Numbered = tuple[Addressed, Addressed, Addressed]
 """The same as a tally has them."""
 Ends = npt.NDArray[np.int64]
 
-_OF_STATUS_LINE: Final = frozenset(("category", "http_request_method", "http_response_status_code"))
-_ABSENT: Final = frozenset(
-    ("event_action", "event_outcome", "is_invalid_user", "url_domain", "user_name")
-)
-"""What no regular line has; one with a user name is refused where that could matter."""
-_TESTED: Final = frozenset(("url_path", "http_request_referrer", "user_agent_original"))
-"""Texts that rules may ask for by themselves."""
-_VALUES: Final = frozenset(("url_path", "url_original"))
-"""What may be the value of a value_count rule."""
-_SIGNED: Final = frozenset(
-    ("url_original", "url_path", "url_query", "http_request_referrer", "user_agent_original")
-)
-"""What signatures may look at; and at user names."""
-_REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
-
 _COLD_BYTES: Final = 15 * 64 * 1024
 """
 Less than that is counted sooner than the kernel is loaded. A full block is more: the end of its
@@ -106,7 +88,6 @@ _MEAN_BYTES: Final = 96
 """Of the arena of a text, and of all texts together in a full table."""
 _COUNT_SLOTS: Final = 1 << 17
 _OUTCOME_SLOTS: Final = 1 << 16
-_MAX_OUTCOMES: Final = 1 << 15
 _FULL_SLOTS: Final = 1 << 14
 _FULL_HASHES: Final = 4
 """As many samples as a counter has; where one has more, no line is passed over early."""
@@ -118,27 +99,9 @@ _MOST_BYTES: Final = 12 * 1024**2
 """Of results; more are written."""
 _SHORT: Final = 2000
 """Lines up to that are kept as they are."""
-_MAX_FACTS: Final = 12
-_PATTERN_BYTES: Final = 5 * 1024**2
-_TOGETHER: Final = 7
-"""
-Signatures that are searched for as one: fewer mean more searches, more mean more states, which are
-made while texts are read that are all different.
-"""
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
-_COUNTED = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}"
-    r"|(?P<letter>[^\x00-\x7f])",
-    re.DOTALL,
-)
-"""Escapes and classes are passed over: what looks like a count there is none."""
-_EXACT_COUNT: Final = 3
-_CLASSES_SHIFT: Final = 28
-"""Of a key, what is above that are classes: zero where all texts are clean."""
 _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
-_ANYWHERE: Final = re2._Anchor.UNANCHORED  # noqa: SLF001 -- the module has no other name for it
 _MAPPED: Final = 0xFFFF << 32
 """How the kernel has IPv4 addresses: as they are mapped into IPv6."""
 
@@ -169,7 +132,7 @@ class Engine:
         self._looks_at_hosts = any(t.field == "url_domain" for c in clauses for t in c.tests)
         self._seen_bytes = 0
         self._columns: _Columns | None = None
-        self._is_off = not _is_within_reach(rules)
+        self._is_off = not is_within_reach(rules)
         self._slowed_by = "a rule looks at a field that is not in columns" if self._is_off else ""
 
     def count_block(
@@ -266,86 +229,6 @@ class _Source:
         return [(self._before + number, line) for number, line in others]
 
 
-class _Outcomes:
-    """What lines can count for, numbered."""
-
-    def __init__(self, fields: Mapping[str, str | None]) -> None:
-        """Values of counters are what *fields* says."""
-        self.judged: list[Judged] = []
-        self.counters: dict[str, int] = {}
-        """Numbers of combinations, by text."""
-        self.counters_of = np.zeros(_MAX_OUTCOMES, np.uint32)
-        self.share_masks = np.zeros(_MAX_OUTCOMES, np.uint64)
-        self.limits = np.zeros(_MAX_OUTCOMES, np.int64)
-        self.has_values = np.zeros(_MAX_OUTCOMES, np.bool_)
-        self.value_counters: dict[str, int] = {}
-        """Numbers of counters of values."""
-        self.value_ends = np.zeros(_MAX_OUTCOMES, np.int32)
-        """Where the values of each outcome end in the next two."""
-        self.values = np.empty(0, np.uint64)
-        self.of_paths = np.empty(0, np.bool_)
-        self._fields = fields
-        self._numbers: dict[Judged, int] = {}
-        self._slots_of: list[list[int]] = []
-        self._slots: dict[tuple[str, int], int] = {}
-
-    @property
-    def is_full(self) -> bool:
-        return 2 * len(self.judged) > _MAX_OUTCOMES
-
-    @property
-    def slots(self) -> Slots:
-        """In which slots lines compete, by combination of counters."""
-        ends = np.cumsum([len(slots) for slots in self._slots_of], dtype=np.int32)
-        numbers = np.array([slot for slots in self._slots_of for slot in slots], np.int32)
-        return Slots(ends, numbers, np.array([limit for _, limit in self._slots], np.int32))
-
-    def number(self, judged: Judged) -> int:
-        """The number of lines that count like that, whatever their values are."""
-        judged = replace(judged, values=tuple((counter, None) for counter, _ in judged.values))
-        found = self._numbers.get(judged)
-        if found is not None:
-            return found
-        number = self._numbers[judged] = len(self.judged)
-        self.judged.append(judged)
-        counters = judged.counters
-        self.counters_of[number] = self.number_counters(counters)
-        self.share_masks[number] = counters.share - 1
-        self.limits[number] = max(limit for _, limit in counters.slots)
-        names = [counter for counter, _ in judged.values]
-        self.has_values[number] = bool(names)
-        self.values = np.append(self.values, np.array(self.number_values(names), np.uint64))
-        self.of_paths = np.append(self.of_paths, [self._fields[n] == "url_path" for n in names])
-        self.of_paths = self.of_paths.astype(np.bool_)
-        self.value_ends[number] = len(self.values)
-        return number
-
-    def number_counters(self, counters: Counters) -> int:
-        """The number of a combination."""
-        found = self.counters.get(counters.text)
-        if found is not None:
-            return found
-        slots = self._slots
-        self._slots_of.append([slots.setdefault(slot, len(slots)) for slot in counters.slots])
-        return self.counters.setdefault(counters.text, len(self.counters))
-
-    def number_values(self, names: Iterable[str]) -> list[int]:
-        """The numbers of these counters of values."""
-        numbers = self.value_counters
-        return [numbers.setdefault(name, len(numbers)) for name in names]
-
-    def forget_counters(self) -> None:
-        """Combinations are numbered anew."""
-        self.counters.clear()
-        self._slots_of.clear()
-
-    def forget(self) -> None:
-        """Outcomes are numbered anew, counters stay."""
-        self.judged.clear()
-        self._numbers.clear()
-        self.values, self.of_paths = self.values[:0], self.of_paths[:0]
-
-
 @cache
 def _cold_bytes() -> int:
     """From how many bytes on the kernel is worth loading."""
@@ -364,9 +247,9 @@ class _Columns:
 
         self._k, self._kept = kernel, kept
         self._builder = builder
-        self._classifier = _Classifier(rules, kernel)
+        self._classifier = Classifier(rules, kernel)
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
-        self._users = _users_taken(rules, kernel)
+        self._users = users_taken(rules, kernel)
         self._seed = np.uint64(secrets.randbits(64))
 
         self._extent = -1
@@ -380,7 +263,7 @@ class _Columns:
         self._method_count = np.zeros(1, np.int64)
 
         self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
-        self._outcomes = _Outcomes({r.counter: r.field for r in rules.rules})
+        self._outcomes = Outcomes({r.counter: r.field for r in rules.rules})
         self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
         self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
         self._known_keys = 0
@@ -431,7 +314,7 @@ class _Columns:
             hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
             hashes = words[:rows, k.OF_LINE].copy() if hashes is None else hashes
             # each of them may be a combination of its own; a block of usual lines is one part
-            some = min(MAX_COUNTERS, _MAX_OUTCOMES) * 3 // 4
+            some = min(MAX_COUNTERS, MAX_OUTCOMES) * 3 // 4
             for start in range(0, rows, some):
                 part = slice(start, min(start + some, rows))
                 self._make_room_for_outcomes(part.stop - start)
@@ -481,7 +364,7 @@ class _Columns:
             outcomes.forget_counters()
             self._full_counts.fill(0)
             self._forget_outcomes()
-        elif len(outcomes.judged) + more > _MAX_OUTCOMES:
+        elif len(outcomes.judged) + more > MAX_OUTCOMES:
             self._forget_outcomes()
 
     def _forget_outcomes(self) -> None:
@@ -686,9 +569,9 @@ class _Columns:
             k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
             self._known_keys += 1
         method, status = self._requests.records[line[k.REQUEST], k.METHOD], line[k.STATUS]
-        if key and not key >> _CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
-            is_decided = all(_is_decided(rule, event) for rule in self._rules_without_hits)
-            self._known[method, status] = outcome if is_decided else _OPEN
+        if key and not key >> CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
+            is_known = all(is_decided(rule, event) for rule in self._rules_without_hits)
+            self._known[method, status] = outcome if is_known else _OPEN
         return outcome
 
     # results
@@ -901,296 +784,3 @@ def _pack_rows(
     ip = table["source_ip"].replace_strict(*ips, return_dtype=pl.UInt64)
     counter = table[name].cast(pl.String).replace_strict(*counters, return_dtype=pl.UInt64)
     return pack(ip.to_numpy(), table["minute"].to_numpy(), counter.to_numpy())
-
-
-# rules
-
-
-def _is_within_reach(rules: RuleSet) -> bool:
-    """Whether what *rules* look at in a regular line is what the engine looks at."""
-    selecting = [r for r in rules.rules if any(_can_select(c) for c in r.selection.clauses)]
-    values = {r.field for r in selecting if r.type == "value_count"} - {"user_name"}
-    signed = {name for s in rules.signatures for name in s.fields if name != "user_name"}
-    tested = {test.field for test in _tests(rules)}
-    known = _OF_STATUS_LINE | _ABSENT | _TESTED
-    paths = len(_tests(rules, "url_path"))
-    return all((tested <= known, values <= _VALUES, signed <= _SIGNED, paths <= _MAX_FACTS))
-
-
-def _tests(rules: RuleSet, field: str | None = None) -> tuple[Test, ...]:
-    """What *rules* ask of regular lines, or of one field of them."""
-    clauses = (c for rule in rules.rules for c in rule.selection.clauses if _can_select(c))
-    tests = (t for c in clauses for t in c.tests if field is None or t.field == field)
-    return tuple(dict.fromkeys(tests))
-
-
-def _can_select(clause: Clause, *, has_user: bool = False) -> bool:
-    """Whether *clause* can select a regular line at all, or one with any user name."""
-    known = {*_ABSENT, "category"} - ({"user_name"} if has_user else set())
-    return all(t.holds(_REGULAR) for t in clause.tests if t.field in known)
-
-
-def _users_taken(rules: RuleSet, kernel: Any) -> npt.NDArray[np.uint8]:  # noqa: ANN401 -- a module
-    """By status: which user names a line can have that the kernel takes."""
-    is_signed = any("user_name" in s.fields for s in rules.signatures)
-    clauses = [
-        clause
-        for rule in rules.rules
-        for clause in rule.selection.clauses
-        if rule.field == "user_name" or any(t.field == "user_name" for t in clause.tests)
-    ]
-    asking = [c for c in clauses if _can_select(c, has_user=True)]
-    tests = [[t for t in c.tests if t.field == "http_response_status_code"] for c in asking]
-    statuses: list[int | None] = [*range(kernel.NO_STATUS), None]
-    matters = np.array([any(all(t.accepts(s) for t in some) for some in tests) for s in statuses])
-    most = kernel.PLAIN_USERS if is_signed else kernel.ALL_USERS
-    taken: Text = np.where(matters, kernel.NO_USERS, most).astype(np.uint8)
-    return taken
-
-
-def _is_decided(rule: Rule, event: Event) -> bool:
-    """Whether method and status alone say if *rule* counts an event without hits."""
-    is_open = False
-    for clause in rule.selection.clauses:
-        known = [t for t in clause.tests if t.field in _OF_STATUS_LINE | _ABSENT]
-        if clause.signature_ids is None and all(test.holds(event) for test in known):
-            if len(known) == len(clause.tests) and rule.type == "event_count":
-                return True
-            is_open = True
-    return not is_open
-
-
-# classes of texts
-
-
-_Matcher = Callable[[str], tuple[int, ...]]
-
-
-class _Classifier:
-    """Puts texts that no outcome can tell apart into one class."""
-
-    def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
-        self._k = kernel
-        self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
-        self.facts_of = ask_all(_tests(rules, "url_path"))
-        """What the rules ask of a path, a bit for each answer."""
-        referrer_tests = _tests(rules, "http_request_referrer")
-        agent_tests = _tests(rules, "user_agent_original")
-        self._ask_referrer, self._ask_agent = ask_all(referrer_tests), ask_all(agent_tests)
-        self.asks_others = bool(referrer_tests or agent_tests)
-        self.prover = prover_of(rules)
-        self.forget()
-
-    def forget(self) -> None:
-        """Classes are numbered anew."""
-        self._requests: dict[Hashable, int] = {}
-        self._others: dict[Hashable, int] = {}
-        self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
-        self._hits_of_others = dict(self._hits)
-        clean_request: Hashable = ()
-        clean_other = ((), 0)
-        self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
-        self.no_referrer = self.of_referrer(None)
-        self.no_agent = self.of_agent(None)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether many more texts will have no class."""
-        k = self._k
-        is_full: bool = len(self._requests) > k.MAX_REQUEST_CLASS
-        return is_full or len(self._others) > int(k.MAX_OTHER_CLASS)
-
-    def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
-        """The class of a path or of a plain request, by its hits and the class of its path."""
-        if path_class == self._k.UNIQUE:
-            return path_class
-        key = tuple(sorted({*hits, *self._hits[path_class]}))
-        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
-        if number >= 0:
-            self._hits[number] = key
-        return number
-
-    def of_request(self, request: bytes, path_class: int | None) -> int:
-        """
-        The class of a request.
-
-        Args:
-            request: As it is in the log.
-            path_class: That of its path, where the kernel knows its method and its path.
-        """
-        method, target = split_request(request)
-        path, query = split_target(target)
-        hits = {*self.match("url_original", target), *self.match("url_query", query)}
-        if path_class is not None:
-            return self.of_hits(hits, path_class)
-        hits.update(self.match("url_path", path))
-        key = (tuple(sorted(hits)), method, target is None, self.facts_of(path))
-        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
-        self._hits[number] = key[0]
-        return number
-
-    def of_referrer(self, text: str | None) -> int:
-        """The class of a referrer."""
-        return self._of_other(self.match("http_request_referrer", text), self._ask_referrer(text))
-
-    def of_agent(self, text: str | None) -> int:
-        """The class of a user agent."""
-        return self._of_other(self.match("user_agent_original", text), self._ask_agent(text))
-
-    def _of_other(self, hits: tuple[int, ...], facts: int) -> int:
-        number = self._number(self._others, (hits, facts), self._k.MAX_OTHER_CLASS)
-        self._hits_of_others[number] = hits
-        return number
-
-    def hits_of(self, key: int) -> tuple[int, ...]:
-        """The signatures that hit lines with this *key*, which is not 0, ascending."""
-        classes, most = key >> _CLASSES_SHIFT, int(self._k.MAX_OTHER_CLASS)
-        others, bits = self._hits_of_others, most.bit_length()
-        of_texts = (
-            self._hits[classes >> 2 * bits],
-            others[classes >> bits & most],
-            others[classes & most],
-        )
-        return tuple(sorted({hit for hits in of_texts for hit in hits}))
-
-    def match(self, field: str, text: str | None) -> tuple[int, ...]:
-        """The signatures that hit a text."""
-        match = self._matchers.get(field)
-        return match(text) if match and text else ()
-
-    def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
-        if key not in classes:
-            if len(classes) > most:
-                return int(self._k.UNIQUE)
-            classes[key] = len(classes)
-        return classes[key]
-
-
-# proving that no signature hits
-
-
-@lru_cache(maxsize=4)
-def prover_of(rules: RuleSet) -> "Prover":
-    """The prover of *rules*, compiled once."""
-    return Prover(rules)
-
-
-class Prover:
-    """
-    Finds texts that a signature may hit: all patterns of a field as one, over many texts at once.
-
-    Texts are in Latin-1, one byte for any letter beyond ASCII, and end with a line feed.
-    """
-
-    def __init__(self, rules: RuleSet) -> None:
-        self._groups = {name: list(_group(rules, name)) for name in sorted(_SIGNED)}
-
-    def hits(self, name: str, views: "Views") -> Iterator[tuple[int, list[int] | None]]:
-        """
-        The texts of field *name* that a signature may hit, and the indexes of those that do.
-
-        These are None for a text with letters beyond ASCII: decode.view has to see it.
-        """
-        for number, groups in self.find(name, views).items():
-            text = views.text(number)
-            # without such letters, what the kernel wrote is what decode.view says
-            is_known = text.isascii()
-            yield number, [hit for g in groups for hit in g.match(text)] if is_known else None
-
-    def find(self, name: str, views: "Views") -> "dict[int, list[_Group]]":
-        """The texts of field *name* that a signature may hit, by position, and which may."""
-        found: dict[int, list[_Group]] = defaultdict(list)
-        for group in self._groups[name]:
-            for number in views.search(group.pattern):
-                found[number].append(group)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Signatures that are searched for as one."""
-
-    pattern: Any
-    """Matches where one of them does, and more."""
-    match: Callable[[bytes], list[int]]
-    """The indexes of those that hit a text with these views, joined."""
-
-
-def _group(rules: RuleSet, name: str) -> Iterator[_Group]:
-    signed = [(index, s) for index, s in enumerate(rules.signatures) if name in s.fields]
-    count = -(-len(signed) // _TOGETHER)
-    # the next are often alike, and their states would multiply
-    for some in (signed[number::count] for number in range(count)):
-        patterns = [s.pattern for _, s in some]
-        yield _Group(_compile_wide(patterns), _matching(patterns, [index for index, _ in some]))
-
-
-def _compile_wide(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2 publishes no types
-    wide = [widen(pattern) for pattern in patterns]
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    options.never_nl = True
-    options.max_mem = _PATTERN_BYTES
-    options.encoding = re2.Options.Encoding.LATIN1
-    if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in wide):
-        return re2.compile(b"(?s).", options)
-    return re2.compile("|".join(f"(?m:{p})" for p in wide).encode(), options)
-
-
-def _matching(patterns: Sequence[str], indexes: Sequence[int]) -> Callable[[bytes], list[int]]:
-    # compiled when it is needed: most texts are clean
-    open_filter = cache(lambda: compile_filter(patterns))
-    return lambda views: [indexes[i] for i in open_filter().Match(views) or ()]
-
-
-class Views:
-    """The views of many texts of one field, each view with its line feed."""
-
-    def __init__(self, buffer: Text, ends: Ends) -> None:
-        """The views of each text are in *buffer* from the end of those before it to their own."""
-        self._ends = ends.tolist()
-        self._views = buffer[: self._ends[-1]].tobytes() if self._ends else b""
-
-    def text(self, number: int) -> bytes:
-        """The views of one text, joined."""
-        start = self._ends[number - 1] if number else 0
-        return self._views[start : max(start, self._ends[number] - 1)]
-
-    def search(self, pattern: Any) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
-        """The positions of the texts with a match."""
-        # not pattern.search, which makes objects for twice as long as it searches
-        search = pattern._regexp.Match  # noqa: SLF001
-        views, ends = self._views, self._ends
-        number = at = 0
-        while at < len(views):
-            ((start, _),) = search(_ANYWHERE, views, at, len(views))
-            if start < 0:
-                return
-            number = bisect_right(ends, start, number)
-            yield number
-            at = ends[number]
-
-
-def widen(pattern: str) -> str:
-    r"""
-    *pattern* with counted repetitions made endless, and any letter beyond ASCII for each.
-
-    It matches what *pattern* does, and more.
-
-    The automaton of all patterns has to remember how far each count has come; without counts it
-    is small and fast.
-
-    >>> widen(r"=[^&{0,9}]{0,40}x{3}\{1,2}")
-    '=[^&{0,9}]*x{3}\\{1,2}'
-    """
-    return _COUNTED.sub(_widen, pattern)
-
-
-def _widen(found: re.Match[str]) -> str:
-    if found["letter"]:
-        return r"[^\x00-\x7f]"
-    least, most = found["least"], found["most"]
-    if least is None or (most and int(most) <= _EXACT_COUNT):
-        return found[0]
-    return "*" if int(least) == 0 else "+"

@@ -19,9 +19,10 @@ from tasks.collect.formats.parser import parse_line
 from tasks.collect.reader import read_extents
 from tasks.detect import engine as engine_module
 from tasks.detect import kernel
+from tasks.detect import outcomes as outcomes_module
 from tasks.detect import tally as tally_module
 from tasks.detect.decode import view
-from tasks.detect.engine import Prover, Views, widen
+from tasks.detect.proving import Prover, Views, widen
 from tasks.detect.rules import load_rules
 from tasks.detect.selections import build_selection
 from tasks.detect.tally import TallyBuilder
@@ -238,8 +239,9 @@ def test_full_tables_change_nothing(monkeypatch):
         for n in range(20_000)
     )
     for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
-                       "_MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9, "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
+                       "MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9, "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
         monkeypatch.setattr(engine_module, name, size)
+    monkeypatch.setattr(outcomes_module, "MAX_OUTCOMES", 1 << 6)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 16)
 
     assert (

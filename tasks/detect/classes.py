@@ -1,0 +1,115 @@
+"""Classes of texts: two of one class are hit by the same signatures and answer rules alike."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final
+
+from tasks.collect.formats.request import split_request, split_target
+from tasks.detect.proving import prover_of
+from tasks.detect.regular import select_tests
+from tasks.detect.rules import RuleSet
+from tasks.detect.selections import ask_all
+
+CLASSES_SHIFT: Final = 28
+"""Of a key, what is above that are classes: zero where all texts are clean."""
+
+_Matcher = Callable[[str], tuple[int, ...]]
+
+
+class Classifier:
+    """Puts texts that no outcome can tell apart into one class."""
+
+    def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
+        self._k = kernel
+        self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
+        self.facts_of = ask_all(select_tests(rules, "url_path"))
+        """What the rules ask of a path, a bit for each answer."""
+        referrer_tests = select_tests(rules, "http_request_referrer")
+        agent_tests = select_tests(rules, "user_agent_original")
+        self._ask_referrer, self._ask_agent = ask_all(referrer_tests), ask_all(agent_tests)
+        self.asks_others = bool(referrer_tests or agent_tests)
+        self.prover = prover_of(rules)
+        self.forget()
+
+    def forget(self) -> None:
+        """Classes are numbered anew."""
+        self._requests: dict[Hashable, int] = {}
+        self._others: dict[Hashable, int] = {}
+        self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
+        self._hits_of_others = dict(self._hits)
+        clean_request: Hashable = ()
+        clean_other = ((), 0)
+        self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
+        self.no_referrer = self.of_referrer(None)
+        self.no_agent = self.of_agent(None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether many more texts will have no class."""
+        k = self._k
+        is_full: bool = len(self._requests) > k.MAX_REQUEST_CLASS
+        return is_full or len(self._others) > int(k.MAX_OTHER_CLASS)
+
+    def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
+        """The class of a path or of a plain request, by its hits and the class of its path."""
+        if path_class == self._k.UNIQUE:
+            return path_class
+        key = tuple(sorted({*hits, *self._hits[path_class]}))
+        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        if number >= 0:
+            self._hits[number] = key
+        return number
+
+    def of_request(self, request: bytes, path_class: int | None) -> int:
+        """
+        The class of a request.
+
+        Args:
+            request: As it is in the log.
+            path_class: That of its path, where the kernel knows its method and its path.
+        """
+        method, target = split_request(request)
+        path, query = split_target(target)
+        hits = {*self.match("url_original", target), *self.match("url_query", query)}
+        if path_class is not None:
+            return self.of_hits(hits, path_class)
+        hits.update(self.match("url_path", path))
+        key = (tuple(sorted(hits)), method, target is None, self.facts_of(path))
+        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        self._hits[number] = key[0]
+        return number
+
+    def of_referrer(self, text: str | None) -> int:
+        """The class of a referrer."""
+        return self._of_other(self.match("http_request_referrer", text), self._ask_referrer(text))
+
+    def of_agent(self, text: str | None) -> int:
+        """The class of a user agent."""
+        return self._of_other(self.match("user_agent_original", text), self._ask_agent(text))
+
+    def _of_other(self, hits: tuple[int, ...], facts: int) -> int:
+        number = self._number(self._others, (hits, facts), self._k.MAX_OTHER_CLASS)
+        self._hits_of_others[number] = hits
+        return number
+
+    def hits_of(self, key: int) -> tuple[int, ...]:
+        """The signatures that hit lines with this *key*, which is not 0, ascending."""
+        classes, most = key >> CLASSES_SHIFT, int(self._k.MAX_OTHER_CLASS)
+        others, bits = self._hits_of_others, most.bit_length()
+        of_texts = (
+            self._hits[classes >> 2 * bits],
+            others[classes >> bits & most],
+            others[classes & most],
+        )
+        return tuple(sorted({hit for hits in of_texts for hit in hits}))
+
+    def match(self, field: str, text: str | None) -> tuple[int, ...]:
+        """The signatures that hit a text."""
+        match = self._matchers.get(field)
+        return match(text) if match and text else ()
+
+    def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
+        if key not in classes:
+            if len(classes) > most:
+                return int(self._k.UNIQUE)
+            classes[key] = len(classes)
+        return classes[key]

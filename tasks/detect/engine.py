@@ -4,8 +4,8 @@ Counting by columns: regular access lines, thousands at a time.
 What a line counts for is a function of its method, status, request, referrer and user agent, and
 most of these come again and again. So `kernel` numbers the distinct texts of a block, and each of
 them is put into a class once (`classes`): texts that the same signatures hit and the rules' own
-tests find alike. A line is then a few small numbers (classes, method, status), and lines with the same ones
-have the same outcome, which is found out once, by TallyBuilder.judge.
+tests find alike. A line is then a few small numbers (classes, method, status), and lines with the
+same ones have the same outcome, which is found out once, by TallyBuilder.judge.
 
 Nearly all texts are *clean*: it is proven that no signature hits them. Their views are known
 without `decode` (`kernel.reduce_text`), and the patterns of all signatures, joined, find nothing in

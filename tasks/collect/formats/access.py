@@ -18,14 +18,14 @@ from tasks.collect.formats.fields import (
     refuse_client,
 )
 from tasks.collect.formats.request import split_request, split_target
-from tasks.model.events import Event, EventCategory
+from tasks.model.events import Event, EventCategory, Unparsed
 
 # No server leaves a quote in the user name unescaped, but for the two by which Apache says that
 # it is empty, so the time is the last [...] before the
 # first bare quote: a user name that looks like the rest of a line cannot pass for it.
 # What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
-    rb"(?!\{|<\d|[A-Z][a-z][a-z] [ \d]\d \d\d:|\d{4}-\d\d-\d\dT)"
+    rb"(?!\{|<\d|[A-Z][a-z][a-z] [ \d]?\d \d\d:|\d{4}-\d\d-\d\dT)"
     rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:"")?) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )
@@ -36,6 +36,9 @@ _LINE = re.compile(
 )
 _LINE_WITH_RAW_QUOTES = re.compile(
     _CLIENT_AND_TIME + rb'"(.*?)"' + _STATUS_AND_SIZE + rb'(?= "| ?$)(.*)', re.DOTALL
+)
+_FORWARDED = Unparsed(
+    "it begins with a list of addresses, which clients can write to; log who spoke to the server"
 )
 _QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
@@ -53,6 +56,8 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
     if match is None:
         return None
     first, second, user, minute, seconds, offset, request, status, size, rest = match.groups()
+    if _begins_list(first) or _begins_list(second):
+        return _FORWARDED
     source_ip, domain, user = _read_client(first, second, user)
     if source_ip is None:
         return refuse_client(first)
@@ -85,13 +90,20 @@ def _read_client(first: bytes, second: bytes, user: bytes) -> tuple[str | None, 
     Source IP, virtual host and user name of what stands before the time.
 
     An address in the second place means that a virtual host stands in the first: there, the
-    formats without one have the answer of an ident server, and nobody asks for that.
+    formats without one have the answer of an ident server, and nobody asks for that. A name
+    there, with identity and user after it, is the client's own.
     """
     if second != b"-":
         source_ip = read_address(second)
         if source_ip is not None and b" " in user:
             return source_ip, _read_host(first), user.partition(b" ")[2]
+        if user.startswith(b"- "):
+            return None, None, user
     return read_address(first), None, user
+
+
+def _begins_list(field: bytes) -> bool:
+    return field.endswith(b",") and read_address(field[:-1]) is not None
 
 
 def _read_host(field: bytes) -> str | None:

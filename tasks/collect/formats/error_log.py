@@ -39,16 +39,18 @@ _NGINX_LOGIN = re.compile(
 )
 _MANY_CLIENTS = Unparsed("it names more than one client, and a client may have written all but one")
 
-_APACHE = re.compile(
+_APACHE_TIME = re.compile(
     rb"\[[A-Z][a-z][a-z] ([A-Z][a-z][a-z]) ([ \d]\d) (\d\d:\d\d:\d\d)(?:\.\d+)? (\d{4})\] "
+)
+_APACHE = re.compile(
     rb"\[[^\]\s]*\] (\[pid [^\]]*\] )?(?:\[[^\]\s]*:[^\]\s]*\] )?"
     rb"(?:[^\s\[]+\.c\(\d+\): )?(?:\(\d+\)[^\[]*: )?"
-    rb"(?:\[(?:client|remote) ([^\]\s]+)\] )?(.*)",
+    rb"(?:\[(?:client|remote) (\[[^\]\s]+\]:\d+|[^\]\s]+)\] )?(.*)",
     re.DOTALL,
 )
 _APACHE_REQUEST = re.compile(rb"in request (.*?)(?:, referer: |\Z)", re.DOTALL)
 _APACHE_LOGIN = re.compile(
-    rb"(?:AH\d{5}: )?user [`']?(.*?)'?"
+    rb"(?:AH\d{5}: |Digest: )?user [`']?(.*?)'?"
     rb"(?:(: authentication failure for \".*\": Password Mismatch|: password mismatch: .*)"
     rb"|( not found: .*| in realm [`'].*' not found: .*))",
     re.DOTALL,
@@ -69,6 +71,7 @@ def parse_nginx_error(line: bytes, context: Context) -> Parsed | None:
     if match is None:
         return None
     year, month, day, time, message = match.groups()
+    message = message.replace(b"\\", b"\\\\")  # nginx escapes nothing
     is_whole = len(line) < _NGINX_UNCUT_BYTES
     clients = list((_NGINX_LAST_CLIENT if is_whole else _NGINX_CLIENT).finditer(message))
     if not clients:
@@ -90,10 +93,20 @@ def parse_nginx_error(line: bytes, context: Context) -> Parsed | None:
 
 def parse_apache_error(line: bytes, context: Context) -> Parsed | None:
     """What a line of Apache's error log says about a client; nothing where there is none."""
+    time = _APACHE_TIME.match(line)
+    if time is None:
+        return None
+    month, day, clock, year = time.groups()
+    timestamp = context.clock.read_local_time(day, month, year, clock)
+    return parse_apache_message(line[time.end() :], timestamp, context)
+
+
+def parse_apache_message(line: bytes, timestamp: int | None, context: Context) -> Parsed | None:
+    """The same for a line without its time, as Apache sends it to syslog."""
     match = _APACHE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
     if match is None:
         return None
-    month, day, time, year, process, client, message = match.groups()
+    process, client, message = match.groups()
     if client is None:
         return ()
     if process is not None:  # 2.4, which writes a port after the address
@@ -101,7 +114,7 @@ def parse_apache_error(line: bytes, context: Context) -> Parsed | None:
     request = _APACHE_REQUEST.search(message)
     return _build_event(
         client,
-        context.clock.read_local_time(day, month, year, time),
+        timestamp,
         message,
         request[1] if request else None,
         _APACHE_LOGIN.fullmatch(message.partition(b", referer: ")[0]),

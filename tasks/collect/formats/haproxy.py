@@ -20,6 +20,11 @@ _LINE = re.compile(
 _ENCODED = re.compile(rb"#([0-9A-F]{2})")
 
 
+def read_encoded(text: bytes) -> bytes:
+    """*text*, escaped as web servers do it; to HAProxy a backslash is a letter like others."""
+    return _ENCODED.sub(rb"\\x\1", text.replace(b"\\", b"\\\\"))
+
+
 def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -> Parsed | None:
     """
     The request that *line* logs; None when it is another format.
@@ -27,7 +32,7 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
     Args:
         line: A log line or the message in it.
         context: Its clock says what zone a time without an offset is in.
-        timestamp: What the syslog line around it says; preferred, because it may have an offset.
+        timestamp: What the line around it says, where that has an offset; HAProxy's has none.
     """
     match = _LINE.fullmatch(line)
     if match is None:
@@ -38,7 +43,7 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
     if timestamp is None:
         return IMPOSSIBLE_TIME
     method, target = (
-        (None, None) if request == b"<BADREQ>" else split_request(_ENCODED.sub(_decode, request))
+        (None, None) if request == b"<BADREQ>" else split_request(read_encoded(request))
     )
     texts = {
         "source_ip": source_ip.decode(),
@@ -48,7 +53,3 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
         "http_response_body_bytes": read_text(size),
     }
     return build_request(texts, context, timestamp)
-
-
-def _decode(match: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(match[1].decode())

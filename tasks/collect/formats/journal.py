@@ -10,9 +10,8 @@ from typing import Any
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.programs import (
     SSHD,
-    is_access_logger,
-    parse_access_message,
     parse_message,
+    parse_server_line,
 )
 from tasks.collect.formats.request import Context
 
@@ -27,8 +26,9 @@ def parse_journal(entry: Mapping[str, Any], context: Context) -> Parsed:
     # any user can log under any identifier; the journal itself says what the command was
     if program in SSHD and command is not None and command not in SSHD:
         return ()
-    if is_access_logger(program):
-        return parse_access_message(message, context)
+    own = parse_server_line(program, message, context)
+    if own is not None:
+        return own
     timestamp = context.clock.read_time(_read_bytes(entry.get("__REALTIME_TIMESTAMP")) or b"")
     if timestamp is None:
         return IMPOSSIBLE_TIME

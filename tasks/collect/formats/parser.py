@@ -48,6 +48,11 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
         rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\S+ \S+ (?:[-A-Z]+ [-0-9.,: ]+ )?\d{3} - ",
         text.NGINX_PROXY_MANAGER.parse,
     ),
+    (
+        "apache_ssl_request",
+        rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\S+ \S+ [0-9A-Fa-f.:]+ (?:TLS|SSL)v",
+        text.APACHE_SSL_REQUEST.parse,
+    ),
     ("host_first", rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:", text.HOST_FIRST.parse),
     ("envoy", rb"\[\d{4}-\d\d-\d\dT[^\]\s]+\] \"", text.refuse_envoy),
     ("apache_error", rb"\[[A-Z][a-z][a-z] [A-Z][a-z][a-z] ", parse_apache_error),

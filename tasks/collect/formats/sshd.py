@@ -29,9 +29,12 @@ from tasks.model.events import Event, EventCategory, Unparsed
 # address is the last one, which sshd wrote.
 _LOGIN = re.compile(
     rb"(Failed|Accepted) (?!none )\S+ for ((?:invalid|illegal) user )?(.*) from (\S+) port \d+"
-    rb"(?: ssh\d?)?(?:: .*)?",
+    rb"(?: ssh\d?)?(: .*)?",
     re.DOTALL,
 )
+# What is said of a key after the client names the certificate, which is a client's text, too.
+_EARLIER_CLIENT = re.compile(rb" from \S+ port \d+(?: ssh\d?)?: ")
+_MANY_CLIENTS = Unparsed("it names more than one client, and a client may have written all but one")
 _CONNECTIONS = tuple(
     (action, re.compile(pattern, re.DOTALL))
     for action, pattern in (
@@ -90,6 +93,8 @@ def parse_sshd(message: bytes, timestamp: int) -> Parsed:
 def _parse_message(message: bytes, timestamp: int) -> Parsed:
     login = _LOGIN.fullmatch(message)
     if login is not None:
+        if login[5] is not None and _EARLIER_CLIENT.search(login[0], 0, login.end(4)):
+            return _MANY_CLIENTS
         outcome = "success" if login[1] == b"Accepted" else "failure"
         return _make_event(timestamp, login[4], login[3], "ssh_login", outcome, login[2])
     for action, pattern in _CONNECTIONS:

@@ -10,21 +10,26 @@ import re
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.json_lines import parse_json
 from tasks.collect.formats.programs import (
+    HAPROXY,
     SSHD,
-    is_access_logger,
-    parse_access_message,
+    parse_haproxy_message,
     parse_message,
+    parse_server_line,
 )
 from tasks.collect.formats.request import Context
 from tasks.model.events import Unparsed
 
 _LINE = re.compile(
     rb"(?:<\d{1,3}>)?"
-    rb"(?:([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d):(\d\d)(?:\.\d+)?"
-    rb"|(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?)"
+    rb"(?:([A-Z][a-z][a-z] [ \d]?\d \d\d:\d\d):(\d\d)(?:\.\d+)?"
+    # `log show` of macOS has blanks around the time
+    rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  ))\d\d:\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)? ?)"
+    rb" (?:(?=[^\s:\[]+(?:\[\d+\])?: )|\S+ )"  # the host may be missing
     # BusyBox writes facility and level, too
-    rb" \S+ (?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
-    rb"\.[a-z]+ )?(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?(.*)",
+    rb"(?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
+    rb"\.[a-z]+ )?"
+    rb"(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?"
+    rb"(?:\[ID \d+ [a-z0-9]+\.[a-z]+\] )?(.*)",  # Solaris
     re.DOTALL,
 )
 _RFC_5424 = re.compile(
@@ -54,10 +59,13 @@ def parse_syslog(line: bytes, context: Context) -> Parsed | None:
     minute, second, iso_minute, iso_second, offset, program, message = match.groups()
     if program is not None and program.startswith(b"{"):  # JSON without a program before it
         program, message = None, line[match.start(6) :]
-    own = _parse_own_line(program, message, context)
+    own = _parse_own_line(program, message, context, has_offset=offset is not None)
     if own is not None:
         return own
+    if program is None and minute is None:  # any program may begin its lines with such a time
+        return None
     if minute is not None:
+        minute = minute[:4] + minute[4:].rjust(8)
         timestamp = context.clock.read_yearless_time(minute, second)
     else:
         timestamp = context.clock.read_iso_time(iso_minute, iso_second, offset or b"")
@@ -74,7 +82,7 @@ def parse_rfc5424(line: bytes, context: Context) -> Parsed | None:
     if match is None:
         return None
     minute, second, offset, program, message = match.groups()
-    own = _parse_own_line(program, message or b"", context)
+    own = _parse_own_line(program, message or b"", context, has_offset=True)
     if own is not None:
         return own
     timestamp = context.clock.read_iso_time(minute, second, offset)
@@ -83,10 +91,14 @@ def parse_rfc5424(line: bytes, context: Context) -> Parsed | None:
     return parse_message(program, message or b"", timestamp, context)
 
 
-def _parse_own_line(program: bytes | None, message: bytes, context: Context) -> Parsed | None:
-    """What a web server says in a line that has a time of its own; None for other messages."""
+def _parse_own_line(
+    program: bytes | None, message: bytes, context: Context, *, has_offset: bool
+) -> Parsed | None:
+    """What a web server says in a line whose own time is the better one; None for others."""
     if program in _JSON_LOGGERS:
         start = message.find(b"{", 0, _JSON_STARTS_WITHIN)
         if start >= 0 and not message[:start].strip(b" ").removeprefix(b"@cee:").strip(b" "):
             return parse_json(message[start:], context) or ()
-    return parse_access_message(message, context) if is_access_logger(program) else None
+    if program == HAPROXY and not has_offset:  # nor a year, perhaps
+        return parse_haproxy_message(message, context)
+    return parse_server_line(program, message, context)

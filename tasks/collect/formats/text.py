@@ -12,11 +12,13 @@ from typing import Protocol
 
 from tasks.collect.formats.fields import Parsed, read_text, strip_port
 from tasks.collect.formats.request import Context, Texts, build_request, split_request
-from tasks.model.events import Unparsed
+from tasks.model.events import EventCategory, Unparsed
 
 _QUOTED = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _ADDRESS = rb"[0-9A-Fa-f:.]+"
 _ACCESS_TIME = rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
+_NO_REQUEST = b"- - - "
+"""What a classic load balancer writes of a connection that it does not look into."""
 _NO_PEER = Unparsed(
     "it names no peer, only X-Forwarded-For, which a client can forge; log Envoy's "
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS as JSON"
@@ -43,6 +45,7 @@ class TextFormat:
     fields: tuple[str, ...]
     """What the groups are, in their order."""
     adjust: Callable[[dict[str, bytes | None]], Texts]
+    category: EventCategory = EventCategory.WEB
 
     def parse(self, line: bytes, context: Context) -> Parsed | None:
         """The request that *line* logs; nothing for the server's own; None: another format."""
@@ -50,9 +53,9 @@ class TextFormat:
         if match is None:
             return None
         fields: dict[str, bytes | None] = dict(zip(self.fields, match.groups(), strict=True))
-        if fields.get("source_ip") == b"-":
+        if fields.get("source_ip") == b"-" or fields.get("request") == _NO_REQUEST:
             return ()
-        return build_request(self.adjust(fields), context)
+        return build_request(self.adjust(fields), context, category=self.category)
 
 
 def read_fields(fields: dict[str, bytes | None]) -> dict[str, str | None]:
@@ -75,18 +78,20 @@ def _read_load_balancer(fields: dict[str, bytes | None]) -> Texts:
 
 
 def _text_format(
-    *parts: bytes, adjust: Callable[[dict[str, bytes | None]], Texts] = read_fields
+    *parts: bytes,
+    adjust: Callable[[dict[str, bytes | None]], Texts] = read_fields,
+    category: EventCategory = EventCategory.WEB,
 ) -> TextFormat:
     pattern = re.compile(b"".join(parts), re.DOTALL)
-    return TextFormat(pattern, tuple(pattern.groupindex), adjust)
+    return TextFormat(pattern, tuple(pattern.groupindex), adjust, category)
 
 
 ELB = _text_format(
     rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) [\w/-]+ ",
     rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
     rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
-    rb'"(?P<request>', _QUOTED, rb')" "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
-    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?',
+    rb'"(?P<request>', _QUOTED, rb')"(?: "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
+    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?)?',
     adjust=_read_load_balancer,
 )  # fmt: skip
 """
@@ -102,7 +107,7 @@ S3 = _text_format(
     rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
     rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",
     rb'(?:"(?P<http_request_referrer>', _QUOTED, rb')"|-) ',
-    rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-) \S+(?: .*)?',
+    rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-)(?: .*)?',
 )  # fmt: skip
 """
 Amazon S3 server access logs; the user is an AWS principal and the domain the bucket.
@@ -131,6 +136,17 @@ HOST_FIRST = _text_format(
     rb"(?P<user_agent_original>.*)",
 )  # fmt: skip
 """`[time] host client seconds "request" status bytes length referrer agent`, met behind nginx."""
+
+APACHE_SSL_REQUEST = _text_format(
+    rb"\[(?P<timestamp>", _ACCESS_TIME, rb")\] (?P<source_ip>", _ADDRESS, rb") \S+ \S+ ",
+    rb'"(?P<request>', _QUOTED, rb')" (?P<http_response_body_bytes>\d+|-)',
+    category=EventCategory.WEB_ERROR,
+)  # fmt: skip
+"""
+`ssl_request_log`, which repeats what `ssl_access_log` beside it has.
+
+Source: https://github.com/apache/httpd, docs/conf/extra/httpd-ssl.conf.in (CustomLog)
+"""
 
 ZORAXY = _text_format(
     rb"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?\[(?P<timestamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.\d+\] ",

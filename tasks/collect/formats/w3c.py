@@ -30,7 +30,7 @@ _CLOUDFRONT = (
     "sc-range-end",
 )  # fmt: skip
 """The fields of version 1.0; later ones are only ever added at the end."""
-_CLOUDFRONT_AT_LEAST = 24
+_CLOUDFRONT_AT_LEAST = 23
 _LONGEST_DIRECTIVE = 64 * 1024
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _TIME = re.compile(rb"\d\d:\d\d:\d\d(?:\.\d+)?")

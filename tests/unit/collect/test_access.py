@@ -227,6 +227,28 @@ def test_clients_without_an_address(client):
     assert "not an IP address" in reason(f'{client} - - {TIME} "GET / HTTP/1.1" 200 1')
 
 
+@pytest.mark.parametrize(
+    "clients",
+    [
+        "198.51.100.9, 192.0.2.7 - -",
+        "198.51.100.9, 203.0.113.5, 192.0.2.7 - -",
+        "2001:db8::1, 198.51.100.9 192.0.2.7 - -",
+        "shop.example 198.51.100.9, 192.0.2.7 - -",
+        "203.0.113.5 2001:db8::1, 198.51.100.9 192.0.2.7 - -",
+    ],
+)
+def test_lists_of_addresses(clients):
+    """Who stands in X-Forwarded-For, which clients can write, is not accused."""
+    assert "list" in reason(f'{clients} {TIME} "GET / HTTP/1.1" 200 1 "-" "curl"')
+
+
+def test_server_whose_client_has_a_name():
+    """The address of a virtual host is not its client's, whose own address is not logged."""
+    assert "host name" in reason(
+        f'198.51.100.9 localhost - - {TIME} "GET / HTTP/1.1" 200 1 "-" "c"'
+    )
+
+
 def test_client_behind_a_socket():
     """The reason says what to log instead."""
     assert "socket" in reason(f'unix: - - {TIME} "GET / HTTP/1.1" 200 1')

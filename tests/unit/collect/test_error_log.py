@@ -44,9 +44,43 @@ def test_login_at_nginx(message, user, is_invalid):
     assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
 
 
+def test_backslashes_at_nginx():
+    r"""nginx escapes nothing in its error log: the `\t` in `\think` is no tabulator."""
+    event = parse(NGINX + "x" + TAIL.replace("/x?a=1", "/?s=\\think\\x22"))
+
+    assert event.url_query == "s=\\think\\x22"
+
+
+@pytest.mark.parametrize("client", ["2001:db8::7:555", "[2001:db8::7]:555"])
+def test_ipv6_at_apache(client):
+    """The port comes after the last colon, with and without brackets."""
+    assert parse(APACHE.replace("192.0.2.7:555", client) + "x").source_ip == "2001:db8::7"
+
+
+@pytest.mark.parametrize("program", ["httpd[5]", "httpd/shop[5]", "apache2"])
+def test_apache_through_syslog(program):
+    """Apache sends its error log to syslog without a time of its own."""
+    message = "[authz_core:error] [pid 5] [client 192.0.2.7:555] AH01630: client denied: /srv"
+    event = parse(f"Feb 22 22:10:01 web-01 {program}: {message}")
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+    assert (event.category, event.event_reason) == (
+        EventCategory.WEB_ERROR,
+        "AH01630: client denied: /srv",
+    )
+
+
+def test_nginx_through_syslog():
+    """nginx sends its error log to syslog as it is."""
+    event = parse("Feb 22 22:10:05 web-01 nginx: " + NGINX + 'user "bob": password mismatch' + TAIL)
+
+    assert (event.timestamp, event.source_ip, event.user_name) == (TIMESTAMP, "192.0.2.7", "bob")
+
+
 @pytest.mark.parametrize(
     ("message", "user", "is_invalid"),
     [
+        ("Digest: user bob: password mismatch: /x", "bob", False),
         ('AH01617: user bob: authentication failure for "/x": Password Mismatch', "bob", False),
         ("AH01618: user bob not found: /x", "bob", True),
         ("AH01790: user `bob' in realm `r' not found: /x", "bob", True),

@@ -90,6 +90,29 @@ def test_user_names_that_name_an_address(user):
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        (
+            "Failed publickey for root from 192.0.2.7 port 5 ssh2: RSA-CERT SHA256:aC2U ID x from "
+            "198.51.100.9 port 22 ssh2: y (serial 0) CA RSA SHA256:bD3V"
+        ),
+        (
+            'Failed hostbased for root from 192.0.2.7 port 5 ssh2: RSA SHA256:aC2U, client user "x from '
+            '198.51.100.9 port 22 ssh2: y", client host "h"'
+        ),
+    ],
+)
+def test_certificates_that_name_an_address(message):
+    """Nor by what he says of his key; a line that names two clients accuses neither."""
+    assert isinstance(parse(message), Unparsed)
+
+
+def test_lines_that_begin_with_a_time_only():
+    """A time and no program is no syslog line: any program may write that, and it is reported."""
+    assert isinstance(parse("GET /x from 192.0.2.7", "2026-02-22T22:18:33Z INFO "), Unparsed)
+
+
+@pytest.mark.parametrize(
     ("message", "user", "is_invalid"),
     [
         ("Invalid user oracle from 192.0.2.7 port 5", "oracle", True),
@@ -243,6 +266,9 @@ def test_host_names():
         ("<38>Feb 22 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
         ("Feb 22 22:18:33 alpine auth.info sshd[1]: ", TIMESTAMP),
         ("Feb 22 22:18:33 router authpriv.warn sshd-session[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 solaris sshd[1]: [ID 800047 auth.info] ", TIMESTAMP),
+        ("2026-02-22 22:18:33.801612-0700  localhost sshd[1]: ", TIMESTAMP + 7 * 3600),
     ],
 )
 def test_prefixes(prefix, expected):
@@ -260,6 +286,8 @@ def test_prefixes(prefix, expected):
         ("2025-12-31T23:00:00Z", "Jan  1 00:00:05", "2026-01-01T00:00:05Z"),
         ("2026-02-23T00:00:00Z", "Feb 25 00:00:00", "2025-02-25T00:00:00Z"),
         ("2026-02-23T00:00:00Z", "Feb 29 10:00:00", "2024-02-29T10:00:00Z"),
+        ("2026-02-23T00:00:00Z", "Feb  7 10:00:00", "2026-02-07T10:00:00Z"),
+        ("2026-02-23T00:00:00Z", "Feb 7 10:00:00", "2026-02-07T10:00:00Z"),
     ],
 )
 def test_year(modified_at, stated, expected):

@@ -25,6 +25,14 @@ SAMPLES = {
         "2026-02-22T22:10:01.943958Z shop 192.0.2.7:2817 10.0.0.1:80 0.000073 0.001048 0.000057 "
         '404 404 0 57 "GET http://shop.example:80/a/b?id=1%27 HTTP/1.1" "curl/8.5" - -'
     ),
+    "classic elb before 2015": (
+        "2026-02-22T22:10:01.943958Z shop 192.0.2.7:2817 10.0.0.1:80 0.000073 0.001048 0.000057 "
+        '404 404 0 57 "GET http://shop.example:80/a/b?id=1%27 HTTP/1.1"'
+    ),
+    "s3 without versions": (
+        f"{OWNER} shop.example [22/Feb/2026:22:10:01 +0000] 192.0.2.7 - 3E57427F3EXAMPLE "
+        'WEBSITE.GET.OBJECT a/b "GET /a/b?id=1%27 HTTP/1.1" 404 - 57 - 7 - "-" "curl/8.5"'
+    ),
     "s3": (
         f"{OWNER} shop.example [22/Feb/2026:22:10:01 +0000] 192.0.2.7 - 3E57427F3EXAMPLE "
         'REST.GET.OBJECT a/b "GET /a/b?id=1%27 HTTP/1.1" 404 NoSuchKey 57 - 7 - "-" "curl/8.5" - '
@@ -36,7 +44,7 @@ SAMPLES = {
         '---- 1/1/1/1/0 0/0 {shop.example} {} "GET /a/b?id=1%27 HTTP/1.1"'
     ),
     "haproxy in syslog": (
-        "Feb 22 22:10:01 lb-01 haproxy[14389]: 192.0.2.7:33317 [22/Feb/2026:23:10:00.655] http-in~ "
+        "Feb 22 22:10:02 lb-01 haproxy[14389]: 192.0.2.7:33317 [22/Feb/2026:22:10:01.655] http-in~ "
         'static/srv1 10/0/30/69/109 404 57 - - ---- 1/1/1/1/0 0/0 "GET /a/b?id=1%27 HTTP/1.1"'
     ),
     "haproxy in rfc 5424": (
@@ -86,7 +94,7 @@ def test_request(name):
     assert event.url_original == "/a/b?id=1%27"
     assert (event.url_path, event.url_query) == ("/a/b", "id=1%27")
     assert event.http_response_status_code == 404
-    if "haproxy" not in name:
+    if "haproxy" not in name and "before" not in name:
         assert event.user_agent_original == "curl/8.5"
         assert event.http_request_referrer is None
     if "haproxy" not in name and name != "litespeed":
@@ -143,6 +151,29 @@ def test_request_that_a_load_balancer_did_not_understand():
     assert (event.url_original, event.http_response_status_code) == (None, 400)
 
 
+def test_connection_through_a_load_balancer():
+    """What a classic load balancer passes on without a look at it is no request."""
+    line = SAMPLES["classic elb"].replace(
+        "GET http://shop.example:80/a/b?id=1%27 HTTP/1.1", "- - - "
+    )
+
+    assert parse_line(line.replace(" 404 404 ", " - - ").encode(), CLOCK) == ()
+
+
+def test_requests_that_apache_logs_twice():
+    """ssl_request_log repeats ssl_access_log: signatures see it, and no rule counts it again."""
+    event = parse(
+        '[22/Feb/2026:22:10:01 +0000] 192.0.2.7 TLSv1.3 TLS_AES_256_GCM_SHA384 "GET /a?b HTTP/1.1" 57'
+    )
+
+    assert (event.timestamp, event.source_ip, event.category) == (
+        TIMESTAMP,
+        "192.0.2.7",
+        EventCategory.WEB_ERROR,
+    )
+    assert (event.url_path, event.url_query) == ("/a", "b")
+
+
 def test_amazon_itself():
     """What S3 did by itself has no client and is nothing to count."""
     line = SAMPLES["s3"].replace(" 192.0.2.7 ", " - ").encode()
@@ -174,6 +205,41 @@ def test_encoding_of_haproxy():
     line = SAMPLES["haproxy"].replace("id=1%27", "id=#22#3E<")
 
     assert parse(line).url_query == 'id=">#3E<'.replace("#3E", "")
+
+
+@pytest.mark.parametrize("name", ["haproxy", "haproxy in syslog", "haproxy in rfc 5424"])
+def test_backslashes_at_haproxy(name):
+    r"""HAProxy escapes nothing with a backslash: the `\t` in `\think` is no tabulator."""
+    event = parse(SAMPLES[name].replace("id=1%27", "s=/\\think\\x22"))
+
+    assert event.url_query == "s=/\\think\\x22"
+
+
+def test_escapes_in_the_common_format_of_haproxy():
+    """There, too, a quote is #22 and a backslash is one."""
+    event = parse(
+        "Feb 22 22:10:01 lb haproxy[1]: 192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "
+        '"GET /\\think?#22 HTTP/1.1" 404 2750 "" "" 33317 655 "http-in" "static" "srv1" 10'
+    )
+
+    assert event.url_original == '/\\think?"'
+
+
+def test_year_at_haproxy():
+    """HAProxy says the year that the syslog line around it leaves out."""
+    event = parse(SAMPLES["haproxy in syslog"].replace("/2026:", "/2019:"))
+
+    assert datetime.fromtimestamp(event.timestamp, UTC).year == 2019
+
+
+@pytest.mark.parametrize("program", ["haproxy[1]", "nginx", "httpd[2]"])
+def test_requests_in_another_format(program):
+    """A request that a web server logs in a format that is not known is reported, not passed by."""
+    parsed = parse_line(
+        f'Feb 22 22:10:01 lb {program}: -:22 shop.example 200 "GET /a HTTP/1.1"'.encode(), CLOCK
+    )
+
+    assert isinstance(parsed, Unparsed)
 
 
 def test_other_messages_of_haproxy():

@@ -103,6 +103,7 @@ def test_cloudfront(parser):
     check(parser.parse(CLOUDFRONT))
     check(parser.parse(CLOUDFRONT + b"\tnew"))
     check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:26])))
+    check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:23])))
 
 
 def test_cloudfront_with_directive(parser):

@@ -40,7 +40,7 @@ _LINE_WITH_RAW_QUOTES = re.compile(
 _FORWARDED = Unparsed(
     "it begins with a list of addresses, which clients can write to; log who spoke to the server"
 )
-_QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_QUOTED = rb' (?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|-)'
 _REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
 
@@ -115,4 +115,4 @@ def _read_referrer_and_agent(rest: bytes) -> tuple[str | None, str | None]:
     match = _REFERRER_AND_AGENT.match(rest) or _REFERRER_AND_AGENT_WITH_RAW_QUOTES.match(rest)
     if match is None:
         return None, None
-    return read_text(match[1]), read_text(match[2])
+    return read_text(match[1] or b""), read_text(match[2] or b"")

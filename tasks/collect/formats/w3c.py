@@ -31,6 +31,8 @@ _CLOUDFRONT = (
 )  # fmt: skip
 """The fields of version 1.0; later ones are only ever added at the end."""
 _CLOUDFRONT_AT_LEAST = 23
+_FTP = "x-fullpath"
+"""Only the FTP service of IIS has it, whose commands are no web requests."""
 _LONGEST_DIRECTIVE = 64 * 1024
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _TIME = re.compile(rb"\d\d:\d\d:\d\d(?:\.\d+)?")
@@ -84,6 +86,7 @@ class W3CLines:
 
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
+        self._is_ftp = False
 
     @property
     def has_fields(self) -> bool:
@@ -96,6 +99,7 @@ class W3CLines:
         return tuple(
             name if name in ("date", "time") else _NAMES.get(name.lower(), "")
             for name in self._names
+            if not self._is_ftp
         )
 
     def end_of_directives(self, block: bytes) -> int:
@@ -109,6 +113,7 @@ class W3CLines:
         """Take a line that starts with `#`; all but `#Fields:` say nothing that is needed."""
         if line.startswith(DIRECTIVE):
             self._names = tuple(line[len(DIRECTIVE) :].decode("latin-1").split())
+            self._is_ftp = _FTP in self._names
 
     def parse(self, line: bytes, context: Context) -> Parsed:
         """The request that *line* logs, whatever its other formats may be."""
@@ -120,6 +125,8 @@ class W3CLines:
             values = values[: len(names)]  # fields that are newer
         if not names:
             return _NO_FIELDS
+        if self._is_ftp:
+            return ()
         if len(names) != len(values):
             return _OTHER_FIELDS
         record = dict(zip(names, values, strict=True))

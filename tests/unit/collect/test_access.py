@@ -155,6 +155,15 @@ def test_quotes_that_the_server_did_not_escape():
     assert event.user_agent_original == 'a "b" c'
 
 
+def test_absent_headers_without_quotes():
+    """Traefik 1 writes `-` without quotes for a header that was not sent."""
+    line = f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 {{}} 13 "Host-a" "http://10.0.0.1" 2ms'
+
+    assert parse(line.format('- "curl"')).user_agent_original == "curl"
+    assert parse(line.format('"http://a/" -')).http_request_referrer == "http://a/"
+    assert parse(line.format("- -")).user_agent_original is None
+
+
 def test_raw_bytes():
     """Bytes that are not UTF-8 cost nothing but their own spelling."""
     event = parse(b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET /\xff\xfe HTTP/1.1" 404 1')

@@ -106,6 +106,17 @@ def test_cloudfront(parser):
     check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:23])))
 
 
+def test_ftp(parser):
+    """Commands to the FTP service of IIS are no web requests."""
+    fields = b"#Fields: date time c-ip cs-username s-ip s-port cs-method cs-uri-stem sc-status"
+    parser.parse(fields + b" x-session x-fullpath")
+    line = b"2026-02-22 22:10:01 192.0.2.7 bob 10.0.0.1 21 PASS *** 530"
+
+    assert parser.parse(line + b" 8124db49 -") == ()
+    parser.parse(fields)
+    assert parser.parse(line)[0].source_ip == "192.0.2.7"
+
+
 def test_cloudfront_with_directive(parser):
     """With a directive, it counts."""
     parser.parse(b"#Version: 1.0")

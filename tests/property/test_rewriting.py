@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -172,6 +173,48 @@ STORED = {
 }  # fmt: skip
 
 
+BALANCED_BY_HAPROXY = {
+    "before": ["Feb 22 22:10:02 lb haproxy[1]: ", "", "<134>Feb  2 22:10:02 lb haproxy[1]: ",
+               "2026-02-22T22:10:01.655+03:00 lb haproxy[1]: ", "Feb 2 22:10:02 haproxy[1]: ",
+               "2026-02-22T22:10:01Z 10.0.0.1 haproxy[1]: ", "2026-02-22T22:10:61Z lb haproxy[1]: ",
+               "Feb 22 22:10:02 lb: haproxy[1]: ", "Feb 22 22:10:02.5 lb haproxy[12]: ", "<134>",
+               "2026-02-22T22:10:01 lb haproxy[1]: ", "2026-02-22T22:10:01UTC lb haproxy[1]: ",
+               "2026-02-22 22:10:01.655+03:00  lb haproxy[1]: ", "Feb 22 22:10:02 lb haproxy[]: ",
+               "Feb 22 22:10:02 lb haproxy: ", "Feb 22 22:10:02 lb nginx: ", "Feb 22 22:1",
+               "2026-02-22T22:10:01.655+16:00 lb haproxy[1]: ", "Fab 22 22:10:02 lb haproxy[1]: ",
+               "Feb 22 22:10:02 2001:db8::1 haproxy[1]: ", "Feb 22 22:10:02 lb haproxy[1]:"],
+    "client": ["192.0.2.7:80", "2001:db8::7:80", "::ffff:192.0.2.7:8", "-:22", *CLIENTS],
+    "time": ["22/Feb/2026:22:10:01.655", "2/Feb/2026:22:10:01.655", "22/Feb/2026:22:10:61.655",
+             "22/Foo/2026:22:10:01.655", "22/02/2026:22:10:01.655", "22/Feb/2026:22:10:01"],
+    "names": ["fe~ be/s", "fe be/<NOSRV>", "fe /s", "fe be/", "fe be", "f[ be/s", "fe be//", 'f" b/s'],
+    "took": ["1/-1/2/+3/4", "1.5", "-"], "status": STATUSES, "bytes": ["57", "+57", "5+7", "+", "-"],
+    "cookies": ["- -", "a=b -", "-", "a[ b"], "state": ["----", "SC--", "---", "--\u00e9-"],
+    "counts": ["1/1/1/1/0 0/0", "1/1/1/1/+3 0/0", "1/1 0/+1", "1 x"],
+    "headers": ["", "{a|b c} ", "{} {} ", "{\u00e9} ", "{{a} ", "{a}", '{a"} ', "{a} {b} {c} ", "{a\tb} "],
+    "request": ["GET /a?b=c HTTP/1.1", "<BADREQ>", "GET /a#22b", "GET /a\\think", "GET /a\\x22 HTTP/1.1",
+                "", "-", "GET", "GET ", "CONNECT a:80 HTTP/1.1", "GET http://x/a HTTP/1.1", "GET /\u00e9",
+                "POST /.env HTTP/1.0", "GET /a b HTTP/1.1", "PRI * HTTP/2.0"],
+    "end": ['"', "", '" 0/0/0/0/1 x/TLSv1.3/TLS_AES', '"\r', '" "GET /b HTTP/1.1"'],
+}  # fmt: skip
+
+
+@st.composite
+def haproxy_logs(draw: st.DrawFn) -> bytes:
+    """Lines of HAProxy, and some that are nearly so."""
+    lines: list[bytes] = []
+    for _ in range(draw(st.integers(1, 12))):
+        words = {name: some[0] for name, some in BALANCED_BY_HAPROXY.items()}
+        for name in draw(st.lists(st.sampled_from(list(words)), max_size=3)):
+            words[name] = draw(st.sampled_from(BALANCED_BY_HAPROXY[name]))
+        text = (
+            "{before}{client} [{time}] {names} {took} {status} {bytes} {cookies} {state} {counts} "
+            '{headers}"{request}{end}'
+        )
+        lines.append(text.format(**words).encode("utf-8", "surrogatepass"))
+    lines += draw(st.lists(spoilt(), max_size=1))
+    return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+
+
 @st.composite
 def amazon_logs(draw: st.DrawFn) -> bytes:
     """Lines of load balancers and of S3, and some that are nearly so."""
@@ -203,7 +246,10 @@ def _warm(monkeypatch):
 
 
 @patiently
-@given(data=json_logs() | w3c_logs() | amazon_logs(), chunk=st.sampled_from([100, 1000, 1 << 20]))
+@given(
+    data=json_logs() | w3c_logs() | amazon_logs() | haproxy_logs(),
+    chunk=st.sampled_from([100, 1000, 1 << 20]),
+)
 def test_rewritten_lines_count_as_they_are(monkeypatch, data, chunk):
     """Counts, values, samples, unparsed lines and extents are those of the exact path."""
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", chunk)
@@ -281,6 +327,34 @@ FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status 
         ),
         (
             (
+                b"192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
+                b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
+                b"Feb 22 22:10:02 lb haproxy[1]: 192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
+                b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
+                b"<134>Feb 22 22:10:02 haproxy[1]: 192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
+                b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
+                b"2026-02-23T01:10:01.655+03:00 lb haproxy[1]: 192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
+                b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
                 b"https 2026-02-22T22:10:01.186641Z app/shop/50 192.0.2.7:2817 10.0.0.1:80 0.086 "
                 b'0.048 0.037 404 404 0 57 "GET https://shop.example:443/a?b=c HTTP/2.0" "x y" '
                 b'ECDHE TLSv1.2 arn "Root=1" "shop.example" "arn" 1 2026-02-22T22:10:00Z "forward"'
@@ -311,6 +385,19 @@ def test_regular_lines_are_rewritten(line, before):
     expected, events = parsed(line, *before), parsed(rewritten.block.removesuffix(b"\n"))
     assert isinstance(expected, tuple)
     assert events == (replace(expected[0], url_domain=None, http_response_body_bytes=None),)
+
+
+def test_time_without_an_offset_elsewhere():
+    """HAProxy's own time is rewritten where it is UTC, and left to the exact path where it is not."""
+    line = (
+        b"192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe be/s 1/0/1/2/4 404 57 - - ---- 1/1/1/1/0 0/0 "
+        b'"GET / HTTP/1.1"\n'
+    )
+    clock = ObjectClock(CLOCK._modified_at, ZoneInfo("Europe/Rome"))
+    rewritten = LineParser(clock).rewrite(line)
+
+    assert rewritten is not None
+    assert rewritten.others == [(1, line[:-1])]
 
 
 def test_lines_of_another_format_at_the_start():

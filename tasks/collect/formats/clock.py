@@ -43,6 +43,11 @@ class ObjectClock:
         self._zone = zone
         self._minutes: dict[bytes, int | None] = {}
 
+    @property
+    def is_utc(self) -> bool:
+        """Whether times without an offset are UTC."""
+        return str(self._zone) == "UTC"
+
     def read_access_time(self, minute: bytes, second: bytes, offset: bytes) -> int | None:
         """`22/Feb/2026:22:10`, `01`, `+0300`."""
         return self._read(minute + offset, second, _read_access_minute)

@@ -104,7 +104,7 @@ class LineParser:
         choice = choice or FormatChoice()
         self._context = Context(clock, choice.proxies)
         self._w3c = w3c.W3CLines()
-        self.rewrite = Rewriter(choice.proxies, self._w3c).rewrite
+        self.rewrite = Rewriter(choice.proxies, self._w3c, is_utc=clock.is_utc).rewrite
         """Makes access lines of a block, where `takes_access_first`; see `rewriting`."""
         self._formats = [self._resolve(f) for f in choice.formats]
         self._unknown = _UNKNOWN if AUTO in choice.formats else _OTHER_FORMAT

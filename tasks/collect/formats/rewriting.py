@@ -2,10 +2,10 @@
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
 The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON, W3C,
-AWS's load balancers or S3 where that is beyond doubt; all others are left to their own format.
-What an object of JSON says where follows from its keys alone: objects that have the same of those
-that matter share a plan, which is made once from the layouts of `json_lines`. Size, virtual host
-and what the server gives as its reason are not kept.
+AWS's load balancers, S3 or HAProxy where that is beyond doubt; all others are left to their own
+format. What an object of JSON says where follows from its keys alone: objects that have the same
+of those that matter share a plan, which is made once from the layouts of `json_lines`. Size,
+virtual host and what the server gives as its reason are not kept.
 """
 
 import os
@@ -36,6 +36,7 @@ _JSON_SLOTS: Final = {
 _W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
 _AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
 """How lines of application load balancers and of S3 begin."""
+_HAPROXY = re.compile(rb"[^\[]{1,200} haproxy\[|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/")
 _FIRST_LINES: Final = 9
 _LOOKED_AT: Final = 64 * 1024
 """Bytes of a block among which they are looked for."""
@@ -75,9 +76,15 @@ Rewrite = Callable[[bytes], Rewritten | None]
 class Rewriter:
     """Rewrites the lines of one object."""
 
-    def __init__(self, proxies: TrustedProxies, w3c: W3CLines) -> None:
-        """Lines of W3C have the fields that *w3c* names at the time."""
+    def __init__(self, proxies: TrustedProxies, w3c: W3CLines, *, is_utc: bool) -> None:
+        """
+        Lines of W3C have the fields that *w3c* names at the time.
+
+        Args:
+            is_utc: Whether times without an offset are UTC.
+        """
         self._proxies = proxies
+        self._is_utc = is_utc
         self._w3c = w3c
         self._plans: _JsonPlans | None = None
         self._data = np.empty(0, np.uint8)
@@ -96,7 +103,9 @@ class Rewriter:
             return "rewrite_json"
         if line[4:5] == b"-" and line[:4].isdigit() and self._is_w3c_clear():
             return "rewrite_words"
-        return "rewrite_amazon" if _AMAZON.match(line) else None
+        if _AMAZON.match(line):
+            return "rewrite_amazon"
+        return "rewrite_haproxy" if _HAPROXY.match(line) else None
 
     def _rewrite(self, block: bytes, function: str) -> Rewritten | None:
         _seen_bytes[function] += len(block)
@@ -117,6 +126,7 @@ class Rewriter:
             "rewrite_json": self._rewrite_json,
             "rewrite_words": self._rewrite_words,
             "rewrite_amazon": self._rewrite_amazon,
+            "rewrite_haproxy": self._rewrite_haproxy,
         }[function]
         rewrite(kernel, size, state, places, refused)
         return Rewritten(
@@ -150,6 +160,14 @@ class Rewriter:
         kernel.rewrite_amazon(
             self._data, size, _make_scratch(kernel, 1), state, self._out, places, refused
         )
+
+    def _rewrite_haproxy(
+        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
+    ) -> None:
+        kernel.rewrite_haproxy(
+            self._data, size, self._is_utc, _make_scratch(kernel, 1), state, self._out, places,
+            refused,
+        )  # fmt: skip
 
     def _is_w3c_clear(self) -> bool:
         """Whether lines with the current fields can be rewritten."""

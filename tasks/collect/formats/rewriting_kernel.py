@@ -28,8 +28,9 @@ MAX_DEPTH = 32
 # what a line says of a request
 CLIENT, USER, TIME, METHOD, TARGET, PATH, QUERY, REQUEST, STATUS, REFERRER, AGENT, DATE = range(12)
 SLOTS = 12
-# how it is written: LETTERS has some beyond ASCII; ODD is what only the line's own format can read
-NOTHING, PLAIN, LETTERS, ESCAPED, INTEGER, FLOAT, PLUS, PERCENT, ODD = range(9)
+# how it is written: LETTERS has some beyond ASCII; ODD is what only the line's own format can read;
+# UTC is a time like an access line's, without an offset
+NOTHING, PLAIN, LETTERS, ESCAPED, INTEGER, FLOAT, PLUS, PERCENT, ODD, UTC = range(10)
 # what says the target of a request
 NO_MODE, OF_TARGET, OF_PATH, OF_REQUEST = range(4)
 
@@ -448,6 +449,11 @@ def _write_time(data, spans, out, at):
         if spans[DATE, 1] - date != 10 or kind != PLAIN:
             return np.int64(-1)
         return _write_iso_time(data, date, start, end, True, out, at)
+    if kind == UTC:
+        _copy(data, start, end, out, at)
+        out[at + 20], out[at + 21] = 32, 43
+        out[at + 22] = out[at + 23] = out[at + 24] = out[at + 25] = 48
+        return np.int64(at + 26)
     if kind == PLAIN and end - start >= 20 and data[start + 4] == 45:
         if data[start + 10] != 84 and data[start + 10] != 32:
             return np.int64(-1)
@@ -868,6 +874,166 @@ def _split_bucket(data, start, stop, spans):
 @njit(inline="always")
 def _is_capital(byte):
     return 65 <= byte <= 90
+
+
+# HAProxy's lines, alone or in syslog; see `haproxy` and `syslog`
+
+
+@njit()
+def rewrite_haproxy(data, end, is_utc, scratch, state, out, places, refused):
+    """Rewrite lines of HAProxy, whose own time has an offset only if it is that of UTC."""
+    spans = scratch.spans
+    position = state[S_POSITION]
+    while position < end:
+        feed = _find_feed(data, position, end)
+        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        state[S_LINES] += 1
+        for slot in range(SLOTS):
+            spans[slot, 2] = NOTHING
+        written = np.int64(-1)
+        message = _find_message(data, position, stop, spans)
+        if message >= 0 and _split_haproxy(data, message, stop, is_utc, spans):
+            written = _write_line(data, spans, OF_REQUEST, out, state[S_WRITTEN])
+        _keep_line(position, stop, written, state, places, refused)
+        position = feed + 1
+    state[S_POSITION] = position
+
+
+@njit()
+def _find_message(data, start, stop, spans):
+    """Where HAProxy's own text begins, or -1; a time with an offset before it is known then."""
+    at = np.int64(start)
+    if data[at] == 60:
+        at += 1
+        while _is_digit(data[at]):
+            at += 1
+        if not 2 <= at - start <= 4 or data[at] != 62:
+            return np.int64(-1)
+        at += 1
+    if _is_capital(data[at]) and data[at + 3] == 32:
+        if not (97 <= data[at + 1] <= 122 and 97 <= data[at + 2] <= 122):
+            return np.int64(-1)
+        at += 4
+        if (data[at] == 32 or _is_digit(data[at])) and _is_digit(data[at + 1]):
+            at += 1
+        if not _is_digit(data[at]) or data[at + 1] != 32 or not _is_clock(data, at + 2):
+            return np.int64(-1)
+        at += 10
+        if data[at] == 46 and _is_digit(data[at + 1]):
+            at += 1
+            while _is_digit(data[at]):
+                at += 1
+    elif _is_digit(data[at]) and data[at + 4] == 45 and data[at + 10] == 84:
+        close = _end_word(data, at, stop)
+        if close < at + 20 or not (_is_digit(data[close - 1]) or data[close - 1] == 90):
+            return np.int64(-1)
+        _fill(spans, TIME, data, at, close)
+        at = close
+    else:
+        return np.int64(at if at == start else -1)
+    if data[at] == 32 and not _is_haproxy(data, at + 1):
+        close = _end_word(data, at + 1, stop)
+        for position in range(at + 1, close):
+            if data[position] == 58 or data[position] == 91:
+                return np.int64(-1)
+        at = close
+    if at < 0 or data[at] != 32 or not _is_haproxy(data, at + 1):
+        return np.int64(-1)
+    at = begin = at + 9
+    while _is_digit(data[at]):
+        at += 1
+    is_end = at > begin and data[at] == 93 and data[at + 1] == 58 and data[at + 2] == 32
+    return np.int64(at + 3 if is_end else -1)
+
+
+@njit(inline="always")
+def _is_clock(data, at):
+    """Whether that is `22:10:01`."""
+    for offset in range(8):
+        byte = data[at + offset]
+        if not (byte == 58 if offset == 2 or offset == 5 else _is_digit(byte)):
+            return False
+    return True
+
+
+@njit(inline="always")
+def _is_haproxy(data, at):
+    """Whether that is `haproxy[`."""
+    return _load64(data, at) == np.uint64(0x5B79786F72706168)
+
+
+@njit()
+def _split_haproxy(data, start, stop, is_utc, spans):
+    """Whether that is HAProxy's text about a request; if so, its spans are known."""
+    close = _end_word(data, start, stop)
+    colon = close - 1
+    while colon > start and data[colon] != 58:
+        colon -= 1
+    if colon <= start or not _is_port(data, colon + 1, close) or data[start] == 91:
+        return False
+    _fill(spans, CLIENT, data, start, colon)
+    # `[22/Feb/2026:22:10:01.655] `
+    at = close + 2
+    if at + 26 > stop or data[at - 1] != 91 or data[at + 24] != 93 or data[at + 25] != 32:
+        return False
+    for offset in range(24):
+        byte = data[at + offset]
+        if offset == 2 or offset == 6:
+            is_fit = byte == 47
+        elif offset == 11 or offset == 20:
+            is_fit = byte == (58 if offset == 11 else 46)
+        elif offset == 3:
+            is_fit = _is_capital(byte)
+        elif offset == 4 or offset == 5:
+            is_fit = 97 <= byte <= 122
+        else:
+            is_fit = _is_digit(byte) or offset == 14 or offset == 17
+        if not is_fit:
+            return False
+    if not _is_clock(data, at + 12) or (spans[TIME, 2] == NOTHING and not is_utc):
+        return False
+    if spans[TIME, 2] == NOTHING:
+        spans[TIME, 0], spans[TIME, 1], spans[TIME, 2] = at, at + 20, UTC
+    # frontend, backend/server, timers, status, bytes, cookies, state, connections, queues
+    at += 26
+    for number in range(10):
+        close = _end_word(data, at, stop)
+        if close < 0 or close == stop:
+            return False
+        has_slash = False
+        for position in range(at, close):
+            byte = data[position]
+            is_fit = byte != 91
+            if number == 2 or number == 4 or number == 8 or number == 9:
+                is_fit = (
+                    _is_digit(byte)
+                    or (byte == 45 and number == 2)
+                    or (byte == 43 and number != 9 and (number != 4 or position == at))
+                    or (byte == 47 and number != 4)
+                )
+            if not is_fit:
+                return False
+            has_slash = has_slash or (byte == 47 and at < position < close - 1)
+        if (number == 1 and not has_slash) or (number == 7 and close - at != 4):
+            return False
+        if number == 4 and not _is_digit(data[close - 1]):
+            return False
+        if number == 3:
+            _fill(spans, STATUS, data, at, close)
+        at = close + 1
+    for _ in range(2):  # captured headers
+        if data[at] == 123:
+            close = _find(data, at + 1, stop, np.uint8(125), np.uint8(34))
+            if close >= stop or data[close] != 125 or data[close + 1] != 32:
+                return False
+            if _find(data, at + 1, close, np.uint8(123), np.uint8(123)) != close:
+                return False
+            at = close + 2
+    close = _end_quoted(data, at, stop)
+    if close < 0 or _find(data, at + 1, close, np.uint8(35), np.uint8(35)) != close:
+        return False
+    _fill(spans, REQUEST, data, at + 1, close)
+    return True
 
 
 # JSON

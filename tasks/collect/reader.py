@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
+from io import BytesIO
 from math import ceil
 from typing import Protocol, Self, runtime_checkable
 
@@ -12,7 +13,7 @@ from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import ChooseFormat, FormatChoice, LineParser
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.formats.w3c import DIRECTIVE, FieldsSearch
-from tasks.collect.lines import MAX_LINE_BYTES, LineReader, split_lines
+from tasks.collect.lines import MAX_LINE_BYTES, Block, LineReader, split_lines
 from tasks.collect.source import Source
 from tasks.collect.streams import HEAD_BYTES, digest_bytes, extent_version, first_line
 from tasks.model.errors import ObjectError, OversizedError
@@ -46,9 +47,9 @@ class BlockCount:
     """Latest event that was counted; -1 when there was none."""
 
     @classmethod
-    def nothing(cls, block: bytes, lines_before: int) -> Self:
+    def nothing(cls, block: Block, lines_before: int) -> Self:
         """Every line of *block* is refused."""
-        lines = split_lines(block)
+        lines = split_lines(bytes(block))
         return cls(len(lines), tuple(enumerate(lines, start=lines_before + 1)), NEVER, -1)
 
 
@@ -62,7 +63,7 @@ class BlockSink(Protocol):
 
     def count_block(
         self,
-        block: bytes,
+        block: Block,
         rewrite: Rewrite,
         lines_before: int,
         since: int,
@@ -72,7 +73,8 @@ class BlockSink(Protocol):
         Count those lines of *block* that it is sure of, and refuse the others.
 
         Args:
-            block: Complete lines, each with its line feed.
+            block: Complete lines, each with its line feed, which are there until the next ones
+                are read. PADDING bytes after a memoryview can be read.
             rewrite: Makes access lines of *block*, where its lines have another format.
             lines_before: How many lines of the extent's object come before them.
             since: Events before this second are dropped.
@@ -226,7 +228,7 @@ class _Reading:
         """The stream ends where this copy of it ends; all of it was counted before."""
         head = content.read_fully(HEAD_BYTES)
         lines = LineReader(_read_after(head, content.read))
-        line_count = sum(block.count(b"\n") for block in lines.blocks())
+        line_count = sum(bytes(block).count(b"\n") for block in lines.blocks())
         self._check(digest_bytes(head[: stream.head_bytes]) == stream.head_sha256)
         self._check(lines.end < stream.offset)
         after = replace(
@@ -303,14 +305,14 @@ class _Count:
         self._first = NEVER
         self._last = -1
 
-    def add_block(self, block: bytes) -> None:
+    def add_block(self, block: memoryview) -> None:
         """Complete lines with their line feeds."""
         sink = self._open_sink()
         if not isinstance(sink, BlockSink) or not self._takes_access_first:
-            self.add(split_lines(block))
+            self.add(split_lines(bytes(block)))
             return
         if directives := self._parser.end_of_directives(block):
-            self.add(split_lines(block[:directives]))
+            self.add(split_lines(bytes(block[:directives])))
             block = block[directives:]
         if not block:
             return
@@ -373,8 +375,8 @@ def _skip(content: Content, size: int, search: FieldsSearch | None) -> None:
 
 def _read_after(ahead: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
     """Read *ahead* first, then what *read* gives."""
-    pending = [ahead] if ahead else []
-    return lambda size: pending.pop() if pending else read(size)
+    pending = BytesIO(ahead)
+    return lambda size: pending.read(size) or read(size)
 
 
 def _seconds(event_range: EventRange | None) -> tuple[int, int]:

@@ -35,6 +35,7 @@ from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.fields import read_text
 from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewrite, Rewritten
+from tasks.collect.lines import Block
 from tasks.collect.reader import NEVER, BlockCount
 from tasks.detect.addressed import Addressed
 from tasks.detect.classes import CLASSES_SHIFT, Classifier
@@ -138,7 +139,7 @@ class Engine:
     def count_block(
         self,
         extent: int,
-        block: bytes,
+        block: Block,
         rewrite: Rewrite,
         lines_before: int,
         since: int,
@@ -186,7 +187,7 @@ class Engine:
 class _Source:
     """A block and the access lines in it, which are counted by their number in the block."""
 
-    def __init__(self, block: bytes, rewritten: Rewritten | None, lines_before: int) -> None:
+    def __init__(self, block: Block, rewritten: Rewritten | None, lines_before: int) -> None:
         self.text = rewritten.block if rewritten else block
         """Access lines, each with its line feed."""
         self._rewritten = rewritten
@@ -200,7 +201,7 @@ class _Source:
 
     def line(self, row: int, start: int, stop: int) -> bytes:
         """The *row*-th access line, which is text[start:stop], as it was written."""
-        return self._rewritten.line(row - 1) if self._rewritten else self.text[start:stop]
+        return self._rewritten.line(row - 1) if self._rewritten else bytes(self.text[start:stop])
 
     def numbers(self, rows: Rows) -> Ends:
         """The numbers of these access lines in their object."""
@@ -282,6 +283,8 @@ class _Columns:
         self._full_counts = np.zeros(_FULL_SLOTS, np.int32)
         self._full_hashes = np.zeros((_FULL_SLOTS, _FULL_HASHES), np.uint64)
         self._buffer = np.empty(0, np.uint8)
+        self._lines, self._refused = np.empty((0, 0), np.int32), np.empty((0, 0), np.int32)
+        self._words = np.empty((0, 0), np.uint64)
 
     def count_block(self, extent: int, source: _Source, since: int, until: int) -> BlockCount:
         k, state = self._k, self._state
@@ -291,10 +294,7 @@ class _Columns:
             self._full_counts.fill(0)
         block = source.text
         data = self._load(block)
-        room = len(block) // _MIN_LINE_BYTES + 64
-        lines = np.empty((room, k.LINE_COLUMNS), np.int32)
-        words = np.empty((room, k.WORD_COLUMNS), np.uint64)
-        refused = np.empty((room, 3), np.int32)
+        lines, words, refused = self._rows(len(block) // _MIN_LINE_BYTES + 64)
         state[k.S_POSITION], state[k.S_COUNT], state[k.S_MINUTE] = 0, 0, -1
         state[k.S_FIRST], state[k.S_LAST] = NEVER, -1
         refused_lines = list(source.others)
@@ -325,12 +325,23 @@ class _Columns:
         count = int(state[k.S_COUNT]) + len(source.others)
         return BlockCount(count, refused_lines, int(state[k.S_FIRST]), int(state[k.S_LAST]))
 
-    def _load(self, block: bytes) -> Text:
+    def _load(self, block: Block) -> Text:
+        """The bytes of *block*, after which others can be read."""
+        if isinstance(block, memoryview):
+            return np.frombuffer(block, np.uint8)
         size = len(block) + self._k.PADDING
         if self._buffer.size < size:
             self._buffer = np.zeros(size, np.uint8)
         self._buffer[: len(block)] = np.frombuffer(block, np.uint8)
         return self._buffer
+
+    def _rows(self, room: int) -> tuple[Lines, Words, Lines]:
+        """Tables for so many lines, of which nothing is kept but what is written."""
+        if self._lines.shape[0] < room:
+            self._lines = np.empty((room, self._k.LINE_COLUMNS), np.int32)
+            self._words = np.empty((room, self._k.WORD_COLUMNS), np.uint64)
+            self._refused = np.empty((room, 3), np.int32)
+        return self._lines, self._words, self._refused
 
     # tables
 
@@ -562,7 +573,7 @@ class _Columns:
         known = int(k.outcome_of(np.uint64(key), self._outcome_keys, self._key_outcomes))
         if key and known >= 0:
             return known
-        event = _parse(source.text[line[k.START] : line[k.END]])
+        event = _parse(bytes(source.text[line[k.START] : line[k.END]]))
         hits = self._classifier.hits_of(key) if key else None
         outcome = self._outcomes.number(self._builder.judge(event, hits))
         if key and 2 * self._known_keys < len(self._outcome_keys):
@@ -624,7 +635,7 @@ class _Columns:
         if not len(others):
             return np.arange(len(lines)), sizes, texts
         spelled = [
-            self._text_of(source.line(number, start, stop), source.text[start:stop])
+            self._text_of(source.line(number, start, stop), bytes(source.text[start:stop]))
             for start, stop, number in lines[others][:, [k.START, k.END, k.NUMBER]].tolist()
         ]
         sizes_of_others, texts_of_others = join_texts(spelled)

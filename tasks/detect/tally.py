@@ -9,6 +9,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from tasks.collect.formats.rewriting import Rewrite
+from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
 from tasks.detect.addressed import Addressed, decode, encode, numbered
 from tasks.detect.engine import MAX_COUNTERS, Engine
@@ -399,7 +400,7 @@ class ExtentSink:
 
     def count_block(
         self,
-        block: bytes,
+        block: Block,
         rewrite: Rewrite,
         lines_before: int,
         since: int,

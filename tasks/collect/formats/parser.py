@@ -16,6 +16,7 @@ from tasks.collect.formats.json_lines import parse_json
 from tasks.collect.formats.request import Context
 from tasks.collect.formats.rewriting import Rewriter
 from tasks.collect.formats.syslog import parse_rfc5424, parse_syslog
+from tasks.collect.lines import Block
 from tasks.model.events import Unparsed
 
 Format = Callable[[bytes, Context], Parsed | None]
@@ -114,7 +115,7 @@ class LineParser:
         that a faster reader of such lines may take them past this parser.
         """
 
-    def end_of_directives(self, block: bytes) -> int:
+    def end_of_directives(self, block: Block) -> int:
         """How many bytes of *block* have to be parsed before the rest of it can be rewritten."""
         return self._w3c.end_of_directives(block)
 

@@ -26,6 +26,7 @@ from tasks.collect.formats.forwarded import TrustedProxies
 from tasks.collect.formats.json_lines import LAYOUTS, JsonFields, find_layout
 from tasks.collect.formats.json_lines import Path as Place
 from tasks.collect.formats.w3c import W3CLines
+from tasks.collect.lines import Block
 
 _JSON_SLOTS: Final = {
     "source_ip": "CLIENT", "user_name": "USER", "timestamp": "TIME",
@@ -40,6 +41,7 @@ _HAPROXY = re.compile(rb"[^\[]{1,200} haproxy\[|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/")
 _FIRST_LINES: Final = 9
 _LOOKED_AT: Final = 64 * 1024
 """Bytes of a block among which they are looked for."""
+_LINE_FEED: Final = 10
 _KEY_SLOTS: Final = 1024
 _WORTH_LOADING: Final = 1024**2
 """Bytes that take longer line by line than it takes to load what was compiled."""
@@ -54,7 +56,7 @@ class Rewritten:
 
     block: bytes
     """Combined lines, each with its line feed."""
-    source: bytes
+    source: Block
     """All lines as they were."""
     data: npt.NDArray[np.uint8]
     """The same with some bytes after it, until the next block is rewritten."""
@@ -66,10 +68,10 @@ class Rewritten:
     def line(self, row: int) -> bytes:
         """The line that became the *row*-th, as it was."""
         start, stop, _ = self.places[row].tolist()
-        return self.source[start:stop]
+        return bytes(self.source[start:stop])
 
 
-Rewrite = Callable[[bytes], Rewritten | None]
+Rewrite = Callable[[Block], Rewritten | None]
 """What becomes of complete lines; None where the first ones are mostly not rewritten."""
 
 
@@ -90,9 +92,9 @@ class Rewriter:
         self._data = np.empty(0, np.uint8)
         self._out = np.empty(0, np.uint8)
 
-    def rewrite(self, block: bytes) -> Rewritten | None:
+    def rewrite(self, block: Block) -> Rewritten | None:
         """What becomes of complete lines; None where the first ones are mostly not rewritten."""
-        lines = block[:_LOOKED_AT].split(b"\n", _FIRST_LINES)[:_FIRST_LINES]
+        lines = bytes(block[:_LOOKED_AT]).split(b"\n", _FIRST_LINES)[:_FIRST_LINES]
         functions = Counter(map(self._choose_function, filter(None, lines)))
         function = functions.most_common(1)[0][0] if functions else None
         return None if function is None else self._rewrite(block, function)
@@ -107,7 +109,7 @@ class Rewriter:
             return "rewrite_amazon"
         return "rewrite_haproxy" if _HAPROXY.match(line) else None
 
-    def _rewrite(self, block: bytes, function: str) -> Rewritten | None:
+    def _rewrite(self, block: Block, function: str) -> Rewritten | None:
         _seen_bytes[function] += len(block)
         if _seen_bytes[function] < _worth_bytes(function):
             return None
@@ -119,7 +121,7 @@ class Rewriter:
             # no line of a few bytes is rewritten
             self._out = np.empty(4 * size + 1024, np.uint8)
         self._data[:size] = np.frombuffer(block, np.uint8)
-        room = block.count(b"\n")
+        room = int(np.count_nonzero(self._data[:size] == _LINE_FEED))
         places, refused = np.empty((room, 3), np.int32), np.empty((room, 3), np.int32)
         state = np.zeros(kernel.STATE_SIZE, np.int64)
         rewrite = {
@@ -134,7 +136,7 @@ class Rewriter:
             block,
             self._data,
             places[: state[kernel.S_ROWS]],
-            [(n, block[a:b]) for a, b, n in refused[: state[kernel.S_REFUSED]].tolist()],
+            [(n, bytes(block[a:b])) for a, b, n in refused[: state[kernel.S_REFUSED]].tolist()],
         )
 
     def _rewrite_json(

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.request import Context, build_request
+from tasks.collect.lines import Block
 from tasks.model.events import Unparsed
 
 DIRECTIVE = b"#Fields:"
@@ -102,12 +103,13 @@ class W3CLines:
             if not self._is_ftp
         )
 
-    def end_of_directives(self, block: bytes) -> int:
+    def end_of_directives(self, block: Block) -> int:
         """Where the last `#Fields:` line of *block* ends, which has complete lines; or 0."""
         if not self._names and block[:1] != b"#":
             return 0
-        at = block.rfind(b"\n" + DIRECTIVE) + 1
-        return block.index(b"\n", at) + 1 if at or block.startswith(DIRECTIVE) else 0
+        lines = bytes(block)
+        at = lines.rfind(b"\n" + DIRECTIVE) + 1
+        return lines.index(b"\n", at) + 1 if at or lines.startswith(DIRECTIVE) else 0
 
     def read_directive(self, line: bytes) -> None:
         """Take a line that starts with `#`; all but `#Fields:` say nothing that is needed."""

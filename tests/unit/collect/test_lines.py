@@ -10,7 +10,7 @@ from tasks.collect.lines import MAX_LINE_BYTES, LineReader
 
 def in_pieces(data: bytes, size: int):
     stream = io.BytesIO(data)
-    return lambda _: stream.read(size)
+    return lambda most: stream.read(min(size, most))
 
 
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\r", b""))), st.integers(1, 50))

@@ -93,7 +93,8 @@ _STARTS = st.one_of(
     st.sampled_from([NEW_YEAR - 121, NEW_YEAR - 61, NEW_YEAR - 3, NEW_YEAR + 58, NEW_YEAR + 61]),
     st.integers(NEW_YEAR - 130, NEW_YEAR + 130),
 )
-_SOURCE_IPS = st.sampled_from([ATTACKER, ATTACKER, "2001:db8::7"])
+SOURCE_IPS = [ATTACKER, "2001:db8::7"]
+_SOURCE_IPS = st.sampled_from([ATTACKER, *SOURCE_IPS])
 _OFFSETS = st.integers(0, 6)
 _REQUESTS = st.tuples(_OFFSETS, st.sampled_from(_PATHS), st.sampled_from([200, 404, 999]))
 _MISSING = st.tuples(_OFFSETS, st.sampled_from(_PATHS), st.just(404))

@@ -23,6 +23,7 @@ from tasks.detect.addressed import (
     number_names,
     numbered,
     recode,
+    texts_of,
 )
 from tasks.detect.evidence import (
     assemble,
@@ -35,7 +36,7 @@ from tasks.detect.loading import Candidates, Loaded, choose, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import keep_lowest, sample_limits
-from tasks.detect.touched import HOUR, Span, Touched, merge_spans
+from tasks.detect.touched import HOUR, Span, Touched, explode_hours, merge_spans
 from tasks.detect.windows import match_all
 from tasks.model.errors import PermanentError
 
@@ -43,6 +44,8 @@ _PAIR: Final = ["ip", "hour"]
 _MAGIC: Final = b"MWH2"
 _FIRST_MAGIC: Final = b"MWH1"
 """Of parts that hold a text in every row; they are still read."""
+_TOGETHER: Final = 1_000_000
+"""Rows that are looked through at once."""
 _MAX_BYTES: Final = 4 * 1024**2
 _TABLES: Final = {
     b"C": pl.Schema(
@@ -143,15 +146,21 @@ class CountedHours:
         ]
 
     @classmethod
-    def from_payloads(cls, parts: Iterable[bytes]) -> Self:
+    def from_payloads(cls, parts: Iterable[bytes], without: bytes = b"") -> Self:
         """
         What was written as *parts*, of any number of hours.
+
+        Args:
+            without: Kinds of parts that are passed over: C(ounts), V(alues), S(amples) or
+                A(ddresses).
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
         """
         tables: dict[bytes, list[Addressed]] = {kind: [] for kind in _TABLES}
         for part in parts:
+            if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
+                continue
             kind, table = _decode(part)
             tables[kind].append(table)
         return cls(*map(Addressed.united, tables.values(), _NOTHING))
@@ -174,14 +183,51 @@ def count_without_lines(
     rules: RuleSet, loaded: Loaded, touched: Touched
 ) -> tuple[CountedHours, Touched]:
     """The touched hours without sample lines, and those of them whose lines are kept."""
-    slow = rules.only(lambda rule: rule.is_slow)
-    counters = {rule.counter for rule in slow.rules}
-    counts, addresses = _sum_counts(loaded.counts, touched, counters)
-    values = loaded.values.filter(pl.col("counter").is_in(list(counters)))
-    found = CountedHours(
-        counts, _lowest_values(_in_hours(_by_hour(values), touched)), _NOTHING[2], addresses
-    )
-    return found, _busy(slow, found)
+    counter = HourCounter(rules, touched)
+    counter.add(loaded.counts, loaded.values)
+    return counter.count()
+
+
+class HourCounter:
+    """Counts the touched hours tally by tally, without sample lines."""
+
+    def __init__(self, rules: RuleSet, touched: Touched) -> None:
+        self._slow = rules.only(lambda rule: rule.is_slow)
+        self._counters = {rule.counter for rule in self._slow.rules}
+        self._touched = touched
+        self._minutes = (touched.spoken[0] * HOUR, touched.spoken[1] * HOUR)
+        self._counts: list[Addressed] = []
+        self._values: list[Addressed] = []
+        self._height = 0
+
+    def add(self, counts: Addressed, values: Addressed) -> None:
+        """Also what these rows say."""
+        own = pl.col("minute").is_between(*self._minutes, closed="left")
+        counts, values = counts.filter(own), values.filter(own)
+        column = recode(counts.rows["counters"], self._keep_own)
+        # the names of many tallies have the same IP many times: first what is next to each other
+        self._counts.append(replace(counts, rows=_sum_runs(counts.rows.with_columns(column))))
+        self._values.append(_by_hour(replace(values, rows=choose(values.rows, self._counters))))
+        self._height += self._counts[-1].height
+        if self._height >= _TOGETHER:
+            self._keep_touched()
+
+    def count(self) -> tuple[CountedHours, Touched]:
+        """The touched hours, and those of them whose lines are kept."""
+        self._keep_touched()
+        counts, addresses = _sum_counts(self._counts[0])
+        found = CountedHours(counts, _lowest_values(self._values[0]), _NOTHING[2], addresses)
+        return found, _busy(self._slow, found)
+
+    def _keep_touched(self) -> None:
+        """To look up what is touched costs as much as that is large, so it is rarely done."""
+        for tables in (self._counts, self._values):
+            kept = _in_hours(Addressed.united(tables, tables[0]), self._touched).compact()
+            tables[:] = [kept]
+        self._height = 0
+
+    def _keep_own(self, combination: str) -> str:
+        return _keep_counters(combination, self._counters)
 
 
 def add_lines(
@@ -205,6 +251,13 @@ def add_lines(
     return replace(found, samples=Addressed(lines, names))
 
 
+def slow_candidates(rules: RuleSet, hours: Iterable[CountedHours]) -> pl.Series:
+    """The hashes of those with a busy hour among *hours*: nobody else can be suspicious."""
+    slow = rules.only(lambda rule: rule.is_slow)
+    busy = [Touched.united([]).ips, *(_busy(slow, hour).ips for hour in hours)]
+    return pl.concat(busy).unique()
+
+
 def needed_hours(touched: Touched, rules: RuleSet) -> list[Span]:
     """
     The counted hours that evaluate_hours() has to be given, of the touched IPs.
@@ -212,22 +265,21 @@ def needed_hours(touched: Touched, rules: RuleSet) -> list[Span]:
     Returns:
         Hours since the epoch, half-open, disjoint, in order.
     """
-    reach = 2 * _reach(rules)
-    hours = touched.hours["hour"].unique()
-    return merge_spans((hour - reach, hour + reach + 1) for hour in hours)
+    reach = slow_reach(rules)
+    spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
+    return merge_spans((first - reach, last + reach + 1) for first, last in spans)
 
 
 def affected_by_hours(
     touched: Touched, rules: RuleSet, source_ips: Iterable[str]
 ) -> dict[str, list[Span]]:
     """The hours that evaluate_hours() speaks of, for those of *source_ips* that are touched."""
-    reach = _reach(rules)
     names = pl.DataFrame({"source_ip": list(source_ips)}, schema={"source_ip": pl.String})
-    mine = names.with_columns(hash_names(names["source_ip"])).join(touched.hours, on="ip_hash")
-    pairs = mine.select("source_ip", "hour")
+    names = names.with_columns(hash_names(names["source_ip"]))
+    pairs = names.join(_affected_spans(touched, rules), on="ip_hash").drop("ip_hash")
     spans: dict[str, list[Span]] = {}
-    for source_ip, hour in pairs.sort(pairs.columns).iter_rows():
-        spans.setdefault(source_ip, []).append((hour - reach, hour + reach + 1))
+    for source_ip, first, last in pairs.sort(pairs.columns).iter_rows():
+        spans.setdefault(source_ip, []).append((first, last + 1))
     return {source_ip: merge_spans(found) for source_ip, found in spans.items()}
 
 
@@ -275,23 +327,29 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
     )
 
 
-def _reach(rules: RuleSet) -> int:
+def slow_reach(rules: RuleSet) -> int:
     """How many hours before or after it an event can matter."""
     return (
         max((rule.timespan_seconds // 3600 for rule in rules.rules if rule.is_slow), default=1) - 1
     )
 
 
+def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:
+    reach, hour = slow_reach(rules), pl.col("hour")
+    first = (hour - reach).clip(lower_bound=touched.spoken[0])
+    last = (hour + reach).clip(upper_bound=touched.spoken[1] - 1)
+    spans = touched.hours.select("ip_hash", first.alias("from"), last.alias("to"))
+    return spans.filter(pl.col("from") <= pl.col("to"))
+
+
 def _affected(
     hours: pl.DataFrame, candidates: Candidates, touched: Touched, rules: RuleSet
 ) -> pl.DataFrame:
     """Of a million touched IPs few are suspects, and only those are spread over a day."""
-    reach, hour = _reach(rules), pl.col("hour")
     suspects = hours.select("ip").unique()
     ip_hash = hash_names(candidates.names).gather(suspects["ip"])
-    mine = suspects.with_columns(ip_hash).join(touched.hours, on="ip_hash")
-    near = pl.int_ranges(hour - reach, hour + reach + 1, dtype=pl.Int32).alias("hour")
-    return mine.select("ip", near).explode("hour").unique()
+    spans = suspects.with_columns(ip_hash).join(_affected_spans(touched, rules), on="ip_hash")
+    return explode_hours(spans, pl.col("from"), pl.col("to"), ["ip"], 1).unique()
 
 
 def _as_minutes(table: Addressed) -> Addressed:
@@ -322,36 +380,24 @@ def _by_hour(table: Addressed) -> Addressed:
 
 def _in_hours(table: Addressed, touched: Touched, *, is_kept: bool = True) -> Addressed:
     """Rows about IPs and hours that are touched, or about all others."""
-    hours = touched.hours["hour"].unique().implode()
-    ips = hash_names(table.names).is_in(touched.ips.implode())
-    near = ips.gather(table.rows["ip"]) & table.rows["hour"].is_in(hours)
-    rows = table.rows.filter(near)
-    hashes = hash_names(table.names).gather(rows["ip"])
-    touching = (
-        rows.with_columns(hashes)
-        .join(touched.hours, on=["ip_hash", "hour"], how="semi" if is_kept else "anti")
-        .drop("ip_hash")
-    )
-    if is_kept:
-        return replace(table, rows=touching)
-    return replace(table, rows=pl.concat([table.rows.filter(~near), touching]))
+    hashes = hash_names(table.names)
+    ips, hours = table.rows["ip"].to_numpy(), table.rows["hour"].to_numpy()
+    is_touched = np.zeros(len(ips), np.bool_)
+    for (hour,), there in touched.hours.partition_by("hour", as_dict=True).items():
+        mine = hashes.is_in(there["ip_hash"].implode()).to_numpy()
+        is_touched |= mine[ips] & (hours == hour)
+    return table.filter(pl.Series(is_touched == is_kept))
 
 
 def _keep_counters(combination: str, counters: set[str]) -> str:
     return " ".join(c for c in combination.split(" ") if ":" not in c or c in counters)
 
 
-def _sum_counts(
-    counts: Addressed, touched: Touched, counters: set[str]
-) -> tuple[Addressed, Addressed]:
-    """By combinations and by addresses, where any event counts for one of *counters*."""
-    column = recode(counts.rows["counters"], lambda text: _keep_counters(text, counters))
-    # the names of many tallies have the same IP many times: first what is next to each other
-    by_name = _sum_runs(counts.rows.with_columns(column))
-    there = _in_hours(replace(counts, rows=by_name), touched).compact()
+def _sum_counts(there: Addressed) -> tuple[Addressed, Addressed]:
+    """By combinations and by addresses, where any event counts for a counter of a rule."""
     names, numbers = number_names(there.names)
     by_name = there.rows.with_columns(numbers.gather(there.rows["ip"]), name="ip")
-    counted = [text for text in column.unique().cast(pl.String) if ":" in text]
+    counted = [text for text in texts_of(by_name["counters"]).values() if ":" in text]
     pairs = by_name.filter(pl.col("counters").is_in(counted)).select(_PAIR).unique()
     by_name = by_name.join(pairs, on=_PAIR, how="semi")
     summed = by_name.group_by(*_PAIR, "counters").agg(

@@ -2,28 +2,31 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from typing import Final
 
 import polars as pl
 
-from tasks.detect.addressed import Addressed
+from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.allowlist import Allowlist
 from tasks.detect.counted_hours import (
     CountedHours,
+    HourCounter,
     add_lines,
     affected_by_hours,
-    count_without_lines,
     evaluate_hours,
     needed_hours,
+    slow_candidates,
+    slow_reach,
 )
 from tasks.detect.digests import read_digests
 from tasks.detect.evaluate import judge
 from tasks.detect.incidents import chain, reach, reconcile
-from tasks.detect.loading import Loaded, LoadedTally, candidates, load, load_within
-from tasks.detect.networks import Grouping, Watch, reach_of, touched_groups
+from tasks.detect.loading import LoadedTally, Recent, Survey, load, load_within
+from tasks.detect.networks import Grouping, Watch, touched_groups
 from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
@@ -32,6 +35,7 @@ from tasks.detect.touched import (
     Span,
     Touched,
     affected_hours,
+    hours_around,
     merge_spans,
     needed_minutes,
     told_minutes,
@@ -42,7 +46,6 @@ from tasks.store.engine import Transaction, chunks
 from tasks.store.incidents import close_incident, load_findings, stored_incidents, write_evidence
 from tasks.store.suspects import known_suspects, load_hours, replace_hours, suspected_hours
 from tasks.store.tallies import (
-    LOAD_BYTES,
     StoredSegment,
     load_overlapping,
     load_pending,
@@ -52,6 +55,10 @@ from tasks.store.tallies import (
 
 TOGETHER: Final = 200
 """Source IPs whose incidents are written together."""
+SLOW_HOURS: Final = 96
+"""That slow rules speak of at once; each takes a window more on both sides."""
+RECENT_BYTES: Final = 48 * 1024**2
+"""Of tallies that are kept for the next slice."""
 MAX_NAMED: Final = 5
 """Of the source IPs that a shadow rule would have found."""
 
@@ -128,6 +135,7 @@ class _Evaluation:
         self._allowlist = allowlist
         self._run_id = run_id
         self._now = now
+        self._recent = Recent(RECENT_BYTES)
         self.allowed = 0
         self.shadow: dict[str, set[str]] = {rule.id: set() for rule in _shadow(rules).rules}
 
@@ -142,6 +150,7 @@ class _Evaluation:
                 affected[source_ip] += spans
             for names, watch in zip(candidates, watches, strict=True):
                 names.update(watch.candidates())
+        self._recent = Recent(0)
         # what is told of addresses is not told of their networks: all addresses come first
         suspects = dict(affected)
         for grouping, own, names in zip(self._groupings, counted, candidates, strict=True):
@@ -150,7 +159,7 @@ class _Evaluation:
                 for name, spans in self._update_groups(grouping, piece, names).items():
                     affected[name] += spans
         # a long window reaches over many pieces, and so may an incident: all hours come first
-        for piece in touched.slices(is_by_hour=False) if self._has_slow_rules else ():
+        for piece in self._slow_slices(touched):
             for source_ip, spans in self._update_slow_hours(piece).items():
                 affected[source_ip] += spans
         self._update_incidents(affected)
@@ -171,29 +180,30 @@ class _Evaluation:
     def _update_hours(self, touched: Touched, watches: Sequence[Watch]) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_minutes(touched, self._all_rules)
-
-        def tallies() -> Iterator[LoadedTally]:
-            for segment in load_overlapping(connection, namespace, needed):
-                loaded = _load(segment, self._all_rules, without=b"S")
-                for watch in watches:
-                    watch.notice(loaded.tally, needed)
-                yield loaded
-
-        loaded = load(tallies(), touched, self._counted)
-        found, busy = count_without_lines(self._counted, loaded, touched)
+        if not needed:
+            return {}
+        told, within = told_minutes(touched, self._all_rules), (needed[0][0], needed[-1][1])
         fast = [rule for rule in self._counted.rules if not rule.is_slow]
-        ips = pl.concat([candidates(fast, loaded.counts, loaded.values), busy.ips]).unique()
-        samples = self._lines(ips, told_minutes(touched, self._all_rules))
-        few = Loaded(loaded.counts, loaded.values, samples).only(ips)
-        del loaded
+        survey = Survey(fast, (told[0][0], told[-1][1]))
+        counter = HourCounter(self._counted, touched.own)
+        for segment in self._load_counts(needed):
+            for watch in watches:
+                watch.notice(segment.tally, needed)
+            near = segment.tally.within(within)
+            survey.notice(near.counts, near.values)
+            counter.add(near.counts, near.values)
+        found, busy = counter.count()
+        ips = touched.only(pl.concat([survey.candidates(), busy.ips])).ips
+        samples = self._lines(ips, told)
+        few = replace(load_within(self._load_counts(needed), ips, within), samples=samples)
         if self._has_slow_rules:
             self._store_hours(
-                add_lines(found, self._counted, samples, busy, self._all_rules), touched
+                add_lines(found, self._counted, samples, busy, self._all_rules), touched.own
             )
         self._note_shadow(judge(self._shadow_rules, few, touched))
         hours = judge(self._rules, few, touched, self._all_rules)
-        around = (needed[0][0] // 60, -(-needed[-1][1] // 60))
-        suspects = known_suspects(connection, namespace, around) | {h.source_ip for h in hours}
+        known = known_suspects(connection, namespace, hours_around(needed))
+        suspects = known | {hour.source_ip for hour in hours}
         affected = affected_hours(touched, self._rules, suspects)
         stored = [(h.source_ip, h.hour, h) for h in hours]
         replace_hours(connection, namespace, affected, stored)
@@ -201,18 +211,33 @@ class _Evaluation:
 
     def _lines(self, ips: pl.Series, told: Sequence[Span]) -> Addressed:
         """The sample lines of those with these hashes: most source IPs need not show any."""
-        stored = load_overlapping(self._connection, self._namespace, told)
-        tallies = (_load(segment, self._all_rules, without=b"CV") for segment in stored)
+        tallies = self._load(told, without=b"CV")
         return load_within(tallies, ips, (told[0][0], told[-1][1])).samples
+
+    def _load(self, spans: Sequence[Span], *, without: bytes = b"") -> Iterator[LoadedTally]:
+        """What is on record of these minutes."""
+        for segment in load_overlapping(self._connection, self._namespace, spans):
+            yield _load(segment, self._all_rules, without=without)
+
+    def _load_counts(self, spans: Sequence[Span]) -> Iterator[LoadedTally]:
+        """The same but for samples; slices that follow each other share most of it."""
+        known = self._recent.keys()
+        for segment in load_overlapping(self._connection, self._namespace, spans, known):
+            loaded = self._recent.get(segment.segment_id)
+            if loaded is None:
+                loaded = _load(segment, self._all_rules, without=b"S")
+            self._recent.keep(segment.segment_id, loaded)
+            yield loaded
 
     def _update_groups(
         self, grouping: Grouping, touched: Touched, noticed: set[str]
     ) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
-        around = reach_of(touched, grouping)
+        around = hours_around(needed_minutes(touched, grouping.rules))
         known = known_suspects(connection, namespace, around)
-        touched = touched.only(noticed | known)
-        if touched.is_empty:
+        touched = touched.only(_hashes(noticed | known))
+        needed = needed_minutes(touched, grouping.rules)
+        if not needed:
             return {}
         alone = pl.DataFrame(
             suspected_hours(connection, namespace, around),
@@ -220,10 +245,7 @@ class _Evaluation:
             orient="row",
         )
         is_allowed = self._is_allowed_in if self._allowlist else None
-        needed = needed_minutes(touched, grouping.rules)
-        stored = load_overlapping(connection, namespace, needed)
-        tallies = (_load(segment, self._all_rules) for segment in stored)
-        united = (grouping.unite(tally, alone, is_allowed) for tally in tallies)
+        united = (grouping.unite(tally, alone, is_allowed) for tally in self._load(needed))
         loaded = load(united, touched, grouping.rules)
         self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
         hours = judge(_without_shadow(grouping.rules), loaded, touched, self._all_rules)
@@ -251,17 +273,35 @@ class _Evaluation:
             payloads[hour] = after.to_payloads()
         replace_counted(self._connection, self._namespace, payloads)
 
-    def _read_counted(self, parts: Iterable[bytes]) -> CountedHours:
-        stored = CountedHours.from_payloads(parts)
+    def _counted_hours(
+        self, spans: Sequence[Span], *, without: bytes = b""
+    ) -> Iterator[CountedHours]:
+        """What is counted of each of these hours."""
+        for span in spans:
+            parts = load_counted(self._connection, self._namespace, span)
+            for _, own in groupby(parts, key=itemgetter(0)):
+                yield self._read_counted((part for _, part in own), without)
+
+    def _read_counted(self, parts: Iterable[bytes], without: bytes = b"") -> CountedHours:
+        stored = CountedHours.from_payloads(parts, without)
         return CountedHours(*(read_digests(t, self._all_rules) for t in stored.tables))
+
+    def _slow_slices(self, touched: Touched) -> Iterator[Touched]:
+        """Only what is touched of those whom slow rules may find, or have found."""
+        if touched.is_empty or not self._has_slow_rules:
+            return
+        spans = needed_hours(touched, self._counted)
+        found = slow_candidates(self._counted, self._counted_hours(spans, without=b"SA"))
+        around = (spans[0][0], spans[-1][1])
+        known = known_suspects(self._connection, self._namespace, around, is_slow=True)
+        few = touched.only(pl.concat([found, _hashes(known)]))
+        yield from few.slices(slow_reach(self._counted), SLOW_HOURS, is_by_hour=False)
 
     def _update_slow_hours(self, touched: Touched) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_hours(touched, self._counted)
         mine = touched.ips
-        parts = (part for span in needed for _, part in load_counted(connection, namespace, span))
-        pieces = map(self._read_counted, _some_at_a_time(parts))
-        counted = CountedHours.united(piece.only(mine) for piece in pieces)
+        counted = CountedHours.united(piece.only(mine) for piece in self._counted_hours(needed))
         self._note_shadow(evaluate_hours(self._shadow_rules, counted, touched))
         hours = evaluate_hours(self._rules, counted, touched)
         around = (needed[0][0], needed[-1][1])
@@ -335,15 +375,8 @@ class _Evaluation:
         return self._allowlist.reason(incident.source_ip, incident.last_seen) is not None
 
 
-def _some_at_a_time(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Each join with what is touched costs as much as that is large, so there are few joins."""
-    waiting: list[bytes] = []
-    for part in parts:
-        waiting.append(part)
-        if sum(map(len, waiting)) >= LOAD_BYTES:
-            yield waiting
-            waiting = []
-    yield waiting
+def _hashes(source_ips: Collection[str]) -> pl.Series:
+    return hash_names(pl.Series(list(source_ips), dtype=pl.String))
 
 
 def _shadow(rules: RuleSet) -> RuleSet:

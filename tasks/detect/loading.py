@@ -13,8 +13,14 @@ from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.tally import Tally
 from tasks.detect.touched import Touched, needed_minutes
 
-_TOGETHER: Final = 2_000_000
+_TOGETHER: Final = 500_000
 """Rows that are looked through at once: what is touched is looked up anew each time."""
+
+Hashes = npt.NDArray[np.uint64]
+Sizes = npt.NDArray[np.intp] | npt.NDArray[np.float64]
+"""Whole numbers; sums of 64 bits or of doubles."""
+_NO_HASHES: Final[Hashes] = np.array([], np.uint64)
+_NOWHERE: Final = np.array([], np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,36 @@ class LoadedTally:
     tally: Tally
     object_keys: Mapping[int, str]
     """Object key of every extent in the tally."""
+
+
+class Recent:
+    """Tallies by the ids of their segments: those that were used last, up to a size."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._tallies: dict[str, LoadedTally] = {}
+        self._sizes: dict[str, int] = {}
+
+    def keys(self) -> list[str]:
+        """The ids of all that are there."""
+        return list(self._tallies)
+
+    def get(self, segment_id: str) -> LoadedTally | None:
+        """What was kept last under this id, if it is still there."""
+        return self._tallies.get(segment_id)
+
+    def keep(self, segment_id: str, loaded: LoadedTally) -> None:
+        """It is there, unless it is too large by itself; what was not used for long may be gone."""
+        self._tallies.pop(segment_id, None)
+        self._tallies[segment_id] = loaded
+        if segment_id not in self._sizes:
+            tables = loaded.tally.tables
+            self._sizes[segment_id] = sum(
+                int(table.rows.estimated_size() + table.names.estimated_size()) for table in tables
+            )
+        while sum(self._sizes.values()) > self._most_bytes:
+            oldest = next(iter(self._tallies))
+            del self._tallies[oldest], self._sizes[oldest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +197,80 @@ def candidates(rules: Iterable[Rule], counts: Addressed, values: Addressed) -> p
     return keys.filter(pl.Series(is_candidate))
 
 
+class Survey:
+    """
+    Who may be suspicious, seen tally by tally: of the others nothing has to be loaded.
+
+    Those are left who reach the threshold of a rule in all the time that is looked at, as in
+    candidates(), and who did anything in the minutes of which something is to be said.
+    """
+
+    def __init__(self, rules: Iterable[Rule], spoken: tuple[int, int]) -> None:
+        """Minutes that are *spoken* of are half-open."""
+        self._sizes: dict[Rule, list[tuple[Hashes, Sizes]]] = {rule: [] for rule in rules}
+        self._active: list[Hashes] = []
+        self._spoken = spoken
+
+    def notice(self, counts: Addressed, values: Addressed) -> None:
+        """What these rows say of those whom they are about."""
+        hashes = hash_names(counts.names).to_numpy()
+        minutes = counts.rows["minute"].to_numpy()
+        is_spoken = (minutes >= self._spoken[0]) & (minutes < self._spoken[1])
+        is_active = np.zeros(len(hashes), np.bool_)
+        is_active[counts.rows["ip"].to_numpy()[is_spoken]] = True
+        self._active.append(hashes[is_active])
+        totals = _Totals(counts.rows, values.rows, len(hashes), values.names.len())
+        value_hashes = hash_names(values.names).to_numpy()
+        for rule, sizes in self._sizes.items():
+            found = totals.sizes(rule)
+            if found is not None:
+                some = np.flatnonzero(found)
+                own = value_hashes if rule.type == "value_count" else hashes
+                sizes.append((own[some], found[some]))
+
+    def candidates(self) -> pl.Series:
+        """The hashes of those who are left."""
+        found = [_NO_HASHES]
+        for rule, sizes in self._sizes.items():
+            if sum(int(size.max(initial=0)) for _, size in sizes) >= rule.threshold:
+                hashes, numbers = np.unique(
+                    np.concatenate([own for own, _ in sizes]), return_inverse=True
+                )
+                total = np.bincount(numbers, np.concatenate([size for _, size in sizes]))
+                found.append(hashes[total >= rule.threshold])
+        active = np.concatenate([_NO_HASHES, *self._active])
+        return pl.Series(np.intersect1d(np.concatenate(found), active))
+
+
 class _Totals:
     """What each of the first *size* IPs of two tables did in all the time of these."""
 
-    def __init__(self, counts: pl.DataFrame, values: pl.DataFrame, size: int) -> None:
-        self._size = size
+    def __init__(self, counts: pl.DataFrame, values: pl.DataFrame, *sizes: int) -> None:
+        """Of values it may be other IPs, which then have a size of their own."""
+        self._size, self._values_size = sizes[0], sizes[-1]
         self._kinds, self._value_kinds = Kinds(counts["counters"]), Kinds(values["counter"])
         self._ips, self._value_ips = counts["ip"].to_numpy(), values["ip"].to_numpy()
         self._counts = counts["count"].to_numpy()
 
+    def sizes(self, rule: Rule) -> Sizes | None:
+        """How much each of them has of what *rule* counts; None where nobody has anything."""
+        if rule.type == "value_count":
+            mine = self._value_kinds.find({rule.counter})
+            sums = np.bincount(self._value_ips[mine], minlength=self._values_size + 1)
+            size = self._values_size
+        else:
+            mine = self._kinds.find({rule.after or rule.counter})
+            sums = np.bincount(self._ips[mine], self._counts[mine], self._size + 1)
+            size = self._size
+        return sums[:size] if len(mine) else None
+
     def reach(self, rule: Rule) -> npt.NDArray[np.bool_]:
         """Which of them reach the threshold of *rule*."""
-        if rule.type == "value_count":
-            mine = np.flatnonzero(self._value_kinds.where({rule.counter}))
-            sums = np.bincount(self._value_ips[mine], minlength=self._size + 1)
-        else:
-            mine = np.flatnonzero(self._kinds.where({rule.after or rule.counter}))
-            sums = np.bincount(self._ips[mine], self._counts[mine], self._size + 1)
-        return sums[: self._size] >= rule.threshold
+        sizes = self.sizes(rule)
+        if sizes is None:
+            return np.zeros(self._size, np.bool_)
+        reached: npt.NDArray[np.bool_] = sizes >= rule.threshold
+        return reached
 
     def rows(self, rule: Rule) -> tuple[pl.Series, pl.Series]:
         """Which rows of both tables *rule* asks for, of those who reach its threshold."""
@@ -199,19 +291,24 @@ class Kinds:
 
     def __init__(self, combinations: pl.Series) -> None:
         """These are the rows."""
-        self._texts = texts_of(combinations)
+        self._counters = {n: {*text.split(" ")} for n, text in texts_of(combinations).items()}
         self._numbers: npt.NDArray[np.uint32] = combinations.to_physical().to_numpy()
+
+    def find(self, counters: Collection[str]) -> npt.NDArray[np.intp]:
+        """The positions of those that count for any of *counters*."""
+        return np.flatnonzero(self.where(counters)) if self._wanted(counters) else _NOWHERE
 
     def where(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
         """Which of them count for any of *counters*."""
-        wanted = [
-            n for n, text in self._texts.items() if not set(counters).isdisjoint(text.split(" "))
-        ]
+        wanted = self._wanted(counters)
         if not wanted:
             return np.zeros(len(self._numbers), np.bool_)
-        is_wanted = np.zeros(max(self._texts) + 1, np.bool_)
+        is_wanted = np.zeros(max(self._counters) + 1, np.bool_)
         is_wanted[wanted] = True
         return is_wanted[self._numbers]
+
+    def _wanted(self, counters: Collection[str]) -> list[int]:
+        return [n for n, own in self._counters.items() if not own.isdisjoint(counters)]
 
 
 def choose(rows: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.loading import LoadedTally, choose
 from tasks.detect.rules import MIN_NETWORK_ADDRESSES, RuleSet
 from tasks.detect.tally import Tally
-from tasks.detect.touched import HOUR, Span, Touched, needed_minutes
+from tasks.detect.touched import HOUR, Span, Touched
 
 NameGroups = Callable[[Iterable[str]], Mapping[str, str]]
 """The network of each of these source IPs that has one."""
@@ -161,12 +161,6 @@ def touched_groups(
         hash_names(named["group"]), first_minute=start, last_minute=start + HOUR - 1
     )
     return Touched.united([touched.hours, whole])
-
-
-def reach_of(touched: Touched, grouping: Grouping) -> Span:
-    """From which hour to which the rules speak of what is touched, and need to know of it."""
-    needed = needed_minutes(touched, grouping.rules)
-    return needed[0][0] // HOUR, -(-needed[-1][1] // HOUR)
 
 
 def _allowed(places: pl.DataFrame, names: pl.Series, is_allowed: IsAllowed) -> pl.DataFrame:

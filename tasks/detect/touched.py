@@ -1,23 +1,21 @@
 """What is new: where lines were added or withdrawn, and which event time that concerns."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
+import numpy as np
 import polars as pl
 
-from tasks.detect.addressed import hash_names
+from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.rules import RuleSet
 from tasks.detect.tally import Tally
 
 HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""
-SLICE_SIZE: Final = 200_000
+SLICE_SIZE: Final = 150_000
 """IPs with an hour that are evaluated together; a million takes more than half a GiB."""
-_TOGETHER: Final = 200_000
-"""Rows that are grouped at once: groups take many times the memory of what they hold."""
-
 _SCHEMA: Final = pl.Schema(
     {
         "ip_hash": pl.UInt64(),
@@ -28,8 +26,15 @@ _SCHEMA: Final = pl.Schema(
 )
 _PAIR: Final = ["ip_hash", "hour"]
 
+MARGIN: Final = 1
+"""Hours in which a line can change anything, before or after its own: no rule but slow ones
+has a timespan of more than one."""
+
 Span = tuple[int, int]
 """Half-open: from the first up to, not including, the second."""
+
+_ALL_TIME: Final = (-(2**25), 2**26)
+"""In hours."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,21 +48,13 @@ class Touched:
 
     hours: pl.DataFrame
     """ip_hash, hour, first_minute, last_minute; each IP and hour once."""
+    spoken: Span = _ALL_TIME
+    """Of these hours, and of no others that lines may change, something is to be said."""
 
     @classmethod
     def by(cls, tallies: Iterable[Tally]) -> Self:
         """Return what these tallies touch, by being counted or by being withdrawn."""
-        minute = pl.col("minute")
-        pieces = []
-        for counts in (tally.counts for tally in tallies):
-            hashes = hash_names(counts.names)
-            for rows in counts.rows.iter_slices(_TOGETHER):
-                found = rows.group_by("ip", (minute // HOUR).alias("hour")).agg(
-                    minute.min().alias("first_minute"), minute.max().alias("last_minute")
-                )
-                ip_hash = hashes.gather(found["ip"])
-                pieces.append(found.with_columns(ip_hash).select(_SCHEMA.names()))
-        return cls.united(pieces)
+        return cls.united(_runs(tally.counts) for tally in tallies)
 
     @classmethod
     def within(cls, spans: Mapping[str, tuple[int, int]]) -> Self:
@@ -90,30 +87,45 @@ class Touched:
         """The hashes, each once."""
         return self.hours["ip_hash"].unique()
 
-    def only(self, source_ips: Collection[str]) -> Self:
-        """What of it is about these."""
-        wanted = hash_names(pl.Series(list(source_ips), dtype=pl.String))
-        return type(self)(self.hours.filter(pl.col("ip_hash").is_in(wanted.implode())))
+    @property
+    def own(self) -> Self:
+        """Where lines have been added or withdrawn in the hours that are spoken of."""
+        return replace(self, hours=self.hours.filter(_is_within("hour", self.spoken)))
+
+    def only(self, ip_hashes: pl.Series) -> Self:
+        """What of it is about the IPs with these hashes."""
+        mine = pl.col("ip_hash").is_in(ip_hashes.implode())
+        return replace(self, hours=self.hours.filter(mine))
 
     def slices(
-        self, hours: int = 24, size: int = SLICE_SIZE, *, is_by_hour: bool = True
+        self,
+        margin: int = MARGIN,
+        hours: int = 24,
+        size: int = SLICE_SIZE,
+        *,
+        is_by_hour: bool = True,
     ) -> Iterator[Self]:
         """
-        The same in pieces of at most so many hours, and about *size* IPs with an hour.
+        The same in pieces that speak of so many hours at most, and of about *size* IPs with one.
 
         Args:
+            margin: In how many hours before and after it a line may change what is said.
             is_by_hour: Fewer hours of all IPs, where that is enough; else fewer IPs of all hours.
 
-        Evaluating them one after the other needs the memory of one and gives what evaluating all
-        at once gives, as long as all tallies are on record before the first is evaluated.
+        Each hour of each IP is spoken of by one piece, which holds all that is touched within
+        *margin* of it. So evaluating them one after the other needs the memory of one, does
+        nothing twice, and gives what evaluating all at once gives, as long as all tallies are
+        on record before the first is evaluated.
         """
-        sizes = self.hours.group_by("hour").len().sort("hour").iter_rows()
-        for start, end, together in _cut(sizes, hours, size if is_by_hour else None):
-            piece = self.hours.filter(pl.col("hour").is_between(start, end))
-            parts = -(-together // size)
+        own = dict(self.hours.group_by("hour").len().iter_rows())
+        near = sorted({hour + n for hour in own for n in range(-margin, margin + 1)})
+        sizes = [(hour, own.get(hour, 0)) for hour in near]
+        for (start, end), together in _cut(sizes, hours, size if is_by_hour else None):
+            piece = self.hours.filter(_is_within("hour", (start - margin, end + margin)))
+            parts = -(-together // size) or 1
             for part in range(parts):
                 is_in = pl.col("ip_hash") % parts == part
-                yield type(self)(piece.filter(is_in) if parts > 1 else piece)
+                yield type(self)(piece.filter(is_in) if parts > 1 else piece, (start, end))
 
     @classmethod
     def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
@@ -132,6 +144,27 @@ class Touched:
         return cls(pl.concat([_SCHEMA.to_frame(), *united]))
 
 
+def _runs(counts: Addressed) -> pl.DataFrame:
+    """
+    The hours of rows about the same IP and hour that follow each other, and its minutes.
+
+    Within a part of a tally few hours come twice; a group by all rows takes longer, and memory.
+    """
+    if not counts.height:
+        return _SCHEMA.to_frame()
+    ips, minutes = counts.rows["ip"].to_numpy(), counts.rows["minute"].to_numpy()
+    hours = minutes // HOUR
+    starts = np.flatnonzero(np.append(True, (ips[1:] != ips[:-1]) | (hours[1:] != hours[:-1])))
+    return pl.DataFrame(
+        {
+            "ip_hash": hash_names(counts.names).to_numpy()[ips[starts]],
+            "hour": hours[starts],
+            "first_minute": np.minimum.reduceat(minutes, starts),
+            "last_minute": np.maximum.reduceat(minutes, starts),
+        }
+    )
+
+
 def needed_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
     """
     The event time that evaluate() has to be given, of the touched IPs.
@@ -145,6 +178,11 @@ def needed_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
 def told_minutes(touched: Touched, rules: RuleSet) -> list[Span]:
     """The event time that evaluate() speaks of: of the rest it needs counts, but no lines."""
     return _affected_minutes(touched, rules, 0)
+
+
+def hours_around(spans: Sequence[Span]) -> Span:
+    """From which hour to which all these minutes are."""
+    return (spans[0][0] // HOUR, -(-spans[-1][1] // HOUR)) if spans else (0, 0)
 
 
 def affected_hours(
@@ -202,19 +240,24 @@ def explode_hours(
     return frame.select(*keep, hours).explode("hour")
 
 
+def _is_within(column: str, span: Span) -> pl.Expr:
+    return pl.col(column).is_between(*span, closed="left")
+
+
 def _cut(
-    sizes: Iterable[tuple[int, int]], hours: int, size: int | None
-) -> Iterator[tuple[int, int, int]]:
-    """First and last hour of each piece, and how much is in it; *sizes* are in order of time."""
-    start = end = together = 0
+    sizes: Sequence[tuple[int, int]], hours: int, size: int | None
+) -> Iterator[tuple[Span, int]]:
+    """The hours of each piece, and how much is in it; *sizes* are in order of time."""
+    together = 0
+    start = end = sizes[0][0] if sizes else 0
     for hour, more in sizes:
-        is_full = size is not None and together + more > size
-        if together and (hour >= start + hours or is_full):
-            yield start, end, together
-            together = 0
-        start, end, together = (start if together else hour), hour, together + more
-    if together:
-        yield start, end, together
+        is_full = size is not None and together and together + more > size
+        if hour >= start + hours or is_full:
+            yield (start, end), together
+            start, together = hour, 0
+        end, together = hour + 1, together + more
+    if sizes:
+        yield (start, end), together
 
 
 def _reach(rules: RuleSet) -> int:
@@ -229,8 +272,7 @@ def _affected_minutes(touched: Touched, rules: RuleSet, margin: int) -> list[Spa
 
 def _affected_spans(touched: Touched, rules: RuleSet) -> pl.DataFrame:
     reach = _reach(rules)
-    return touched.hours.select(
-        "ip_hash",
-        ((pl.col("first_minute") - reach) // HOUR).alias("from"),
-        ((pl.col("last_minute") + reach) // HOUR).alias("to"),
-    )
+    first = ((pl.col("first_minute") - reach) // HOUR).clip(lower_bound=touched.spoken[0])
+    last = ((pl.col("last_minute") + reach) // HOUR).clip(upper_bound=touched.spoken[1] - 1)
+    spans = touched.hours.select("ip_hash", first.alias("from"), last.alias("to"))
+    return spans.filter(pl.col("from") <= pl.col("to"))

@@ -1,7 +1,7 @@
 """Tally segments and what evaluation still owes them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -66,7 +66,10 @@ def load_pending(
 
 
 def load_overlapping(
-    connection: Connection, namespace: str, spans: Iterable[tuple[int, int]]
+    connection: Connection,
+    namespace: str,
+    spans: Iterable[tuple[int, int]],
+    known: Collection[str] = (),
 ) -> Iterator[StoredSegment]:
     """
     Segments with anything in these minutes, each once.
@@ -75,13 +78,17 @@ def load_overlapping(
 
     Args:
         spans: Minutes since the epoch, half-open.
+        known: Ids of segments that come without their payloads.
     """
     sizes: dict[str, int] = {}
     for start, end in spans:
         overlapping = (tally_segments.c.last_minute >= start, tally_segments.c.first_minute < end)
         sizes |= _sizes(connection, namespace, *overlapping)
     counting = _counting(connection, list(sizes))
-    yield from _load(connection, namespace, sizes, counting)
+    there = [segment_id for segment_id in known if segment_id in counting]
+    yield from (StoredSegment(segment_id, (), counting[segment_id]) for segment_id in there)
+    asked = {segment_id: sizes[segment_id] for segment_id in sizes.keys() - set(there)}
+    yield from _load(connection, namespace, asked, counting)
 
 
 def mark_evaluated(connection: Connection, wanted: Pending) -> None:

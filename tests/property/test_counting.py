@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,16 +16,25 @@ from tasks.detect.counted_hours import (
     count_hours,
     evaluate_hours,
     needed_hours,
+    slow_candidates,
+    slow_reach,
 )
 from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain, reach, reconcile
-from tasks.detect.loading import LoadedTally, load
+from tasks.detect.loading import LoadedTally, Survey, load
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
-from tasks.detect.touched import Touched, affected_hours, merge_spans, needed_minutes
+from tasks.detect.touched import (
+    Touched,
+    affected_hours,
+    merge_spans,
+    needed_minutes,
+    told_minutes,
+)
 from tasks.model.incidents import Incident, Status, StoredIncident
 from tests.counting import (
     RULES,
+    SOURCE_IPS,
     Line,
     count,
     lines_of,
@@ -126,6 +136,12 @@ def comparable(incidents) -> list[Incident]:
         ),
         key=lambda i: (i.source_ip, i.first_seen),
     )
+
+
+def affected_pairs(touched: Touched) -> list[tuple[str, int]]:
+    """Source IPs of generated lines with the hours that are spoken of."""
+    affected = affected_hours(touched, RULES, SOURCE_IPS)
+    return [(ip, hour) for ip, spans in affected.items() for s in spans for hour in range(*s)]
 
 
 def all_at_once(lines: Sequence[Line]) -> list[Incident]:
@@ -233,18 +249,59 @@ def test_a_tally_has_the_same_bytes_for_the_same_lines(extents, random):
 
 
 @patiently
-@given(some_lines, st.integers(1, 30))
-def test_slices_say_what_the_whole_says(lines, width):
-    """Evaluating what is touched in pieces of time is evaluating it."""
+@given(some_lines, st.integers(1, 30), st.integers(1, 5))
+def test_slices_say_once_what_the_whole_says(lines, width, size):
+    """Evaluating what is touched in slices of any size is evaluating it, and nothing twice."""
     tally = loaded([lines])
     touched = Touched.by([tally.tally])
-    pieces = {
-        (h.source_ip, h.hour): h
-        for piece in touched.slices(width, size=2)
+    said = [
+        h
+        for piece in touched.slices(hours=width, size=size)
         for h in evaluate(RULES, [tally], piece)
-    }
+    ]
+    around = [p for piece in touched.slices(hours=width, size=size) for p in affected_pairs(piece)]
 
-    assert [pieces[k] for k in sorted(pieces)] == evaluate(RULES, [tally], touched)
+    assert sorted(said, key=lambda h: (h.source_ip, h.hour)) == evaluate(RULES, [tally], touched)
+    assert sorted(around) == sorted(affected_pairs(touched))
+
+
+@patiently
+@given(some_lines, st.integers(1, 60), st.integers(1, 5), st.booleans())
+def test_slices_of_long_windows_say_once_what_the_whole_says(lines, width, size, is_by_hour):
+    """The same of slow rules, which look at only those with a busy hour."""
+    tally = loaded([lines])
+    touched = Touched.by([tally.tally])
+    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    few = touched.only(slow_candidates(RULES, counted.by_hour().values()))
+    said = [
+        hour
+        for piece in few.slices(slow_reach(RULES), width, size, is_by_hour=is_by_hour)
+        for hour in evaluate_hours(RULES, counted, piece)
+    ]
+
+    assert sorted(said, key=lambda h: (h.source_ip, h.hour)) == evaluate_hours(
+        RULES, counted, touched
+    )
+
+
+@patiently
+@given(st.lists(some_lines, min_size=1, max_size=3), st.integers(1, 4))
+def test_a_survey_leaves_whoever_is_found(extents, width):
+    """Of each slice all are left who are found in it, however the lines are cut into tallies."""
+    tallies = [loaded([lines]) for lines in extents]
+    touched = Touched.by([t.tally for t in tallies])
+    fast = [rule for rule in RULES.rules if not rule.is_slow]
+    for piece in touched.slices(hours=width, size=3):
+        needed, told = needed_minutes(piece, RULES), told_minutes(piece, RULES)
+        if not needed:
+            continue
+        survey = Survey(fast, (told[0][0], told[-1][1]))
+        for tally in tallies:
+            near = tally.tally.within((needed[0][0], needed[-1][1]))
+            survey.notice(near.counts, near.values)
+        found = {h.source_ip for h in evaluate(RULES, tallies, piece)}
+
+        assert {*hash_names(pl.Series([*found], dtype=pl.String))} <= {*survey.candidates()}
 
 
 @patiently

@@ -288,28 +288,29 @@ def test_an_hour_survives_the_database():
 
 
 @pytest.mark.parametrize(("hours", "size"), [(24, 1000), (24, 7), (2, 3), (1, 1)])
-def test_slices_are_small_and_hold_everything_once(hours, size):
-    """However many IPs one hour has, and however many hours there are."""
+@pytest.mark.parametrize("margin", [0, 1, 3])
+@pytest.mark.parametrize("is_by_hour", [True, False])
+def test_each_hour_of_each_ip_is_spoken_of_by_one_slice(hours, size, margin, is_by_hour):
+    """And that slice has all that is touched around it; what is touched there is in no other."""
     at = {f"192.0.2.{n}": (60 * (n // 10), 60 * (n // 10 + n % 4)) for n in range(40)}
+    at |= {"198.51.100.1": (60 * 40, 60 * 41)}
     touched = Touched.within(at)
+    around = {
+        (ip, hour): [h for i, h, *_ in touched.hours.rows() if i == ip and abs(h - hour) <= margin]
+        for ip, near, *_ in touched.hours.rows()
+        for hour in range(near - margin, near + margin + 1)
+    }
 
-    slices = [piece.hours for piece in touched.slices(hours, size)]
+    slices = list(touched.slices(margin, hours, size, is_by_hour=is_by_hour))
+    speaking = [
+        (s, s.hours.filter(pl.col("ip_hash") == ip)["hour"])
+        for (ip, hour), near in around.items()
+        for s in slices
+        if s.spoken[0] <= hour < s.spoken[1] and ip in s.hours["ip_hash"]
+        if {h for i, h, *_ in s.hours.rows() if i == ip} >= {*near}
+    ]
 
-    assert sorted(row for s in slices for row in s.rows()) == sorted(touched.hours.rows())
-    assert all(len({*s["hour"]}) <= hours for s in slices)
-    assert all(s.height <= size or s["hour"].n_unique() == 1 for s in slices)
-    assert max(s.height for s in slices) <= max(3 * size, 8)
-
-
-@pytest.mark.parametrize(("hours", "size"), [(24, 1000), (24, 7), (2, 3)])
-def test_slices_by_ip_hold_all_hours_of_an_ip(hours, size):
-    """However many there are, each is in one slice of those hours, and all is there once."""
-    at = {f"192.0.2.{n}": (60 * (n // 10), 60 * (n // 10 + n % 4)) for n in range(40)}
-    touched = Touched.within(at)
-
-    slices = [piece.hours for piece in touched.slices(hours, size, is_by_hour=False)]
-
-    assert sorted(row for s in slices for row in s.rows()) == sorted(touched.hours.rows())
-    ips = [{(ip, hour // hours) for ip, hour in s.select("ip_hash", "hour").rows()} for s in slices]
-    assert sum(map(len, ips)) == len(set().union(*ips))
-    assert max(s.height for s in slices) <= max(3 * size, 8)
+    assert len(speaking) == len(around)
+    assert sorted(row for s in slices for row in s.own.hours.rows()) == sorted(touched.hours.rows())
+    assert all(s.spoken[1] - s.spoken[0] <= hours for s in slices)
+    assert all(s.own.hours.height <= max(3 * size, 8) for s in slices)

@@ -34,7 +34,10 @@ _TOGETHER: Final = 7
 Signatures that are searched for as one: fewer mean more searches, more mean more states, which are
 made while texts are read that are all different.
 """
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]")
+_NOT_FOR_MANY = re.compile(
+    r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]|\\[Az]|\(\?[a-zA-Z]*-[a-zA-Z]*m"
+)
+"""Letters beyond ASCII, and the two ends of all that is searched."""
 _COUNTED = re.compile(
     r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}"
     r"|(?P<letter>[^\x00-\x7f])",
@@ -109,7 +112,7 @@ def _compile_wide(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2
     options.never_nl = True
     options.max_mem = _PATTERN_BYTES
     options.encoding = re2.Options.Encoding.LATIN1
-    if any(_NOT_ASCII.search(p.replace("\\\\", "")) for p in wide):
+    if any(_NOT_FOR_MANY.search(p.replace("\\\\", "")) for p in wide):
         return re2.compile(b"(?s).", options)
     return re2.compile("|".join(f"(?m:{p})" for p in wide).encode(), options)
 

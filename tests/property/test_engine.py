@@ -25,8 +25,10 @@ from tasks.detect.decode import view
 from tasks.detect.proving import Prover, Views, widen
 from tasks.detect.rules import load_rules
 from tasks.detect.selections import build_selection
+from tasks.detect.signatures import Signature, Strength
 from tasks.detect.tally import TallyBuilder
 from tasks.model.events import Unparsed
+from tasks.model.incidents import Family
 from tasks.model.objects import EventRange, LogObject
 from tests.counting import RULES
 
@@ -399,6 +401,17 @@ def test_no_hit_is_overlooked(many):
         for number, (text, _) in enumerate(clean):
             hits = found.get(number, [])
             assert hits is None or tuple(sorted(hits)) == match(text)
+
+
+@pytest.mark.parametrize("pattern", [r"\Aid=", r"(?-m:^id=)", r"=7\z", r"(?i-sm:=7$)", "^id=7$"])
+def test_the_ends_of_a_text_are_its_own(pattern):
+    """A pattern that asks for the start or the end of a text finds it in each of many texts."""
+    signature = Signature("ends", Family.OTHER, Strength.STRONG, ("url_query",), pattern)
+    views = Views(np.frombuffer(b"a=1\nid=7\nb=2\n", np.uint8), np.array([4, 9, 13]))
+
+    found = Prover(replace(SHIPPED, rules=(), signatures=(signature,))).hits("url_query", views)
+
+    assert [number for number, hits in found if hits] == [1]
 
 
 @pytest.mark.parametrize("name", sorted(dict(SHIPPED.signature_set.matchers)))

@@ -215,6 +215,51 @@ def haproxy_logs(draw: st.DrawFn) -> bytes:
     return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
 
 
+LOGGED = [
+    '192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET /a?b=c&d=<e> HTTP/1.1" 404 5 "-" "x (y; z)"',
+    '192.0.2.7 - bob [22/Feb/2026:22:10:01 +0300] "GET /.env HTTP/1.1" 401 5 "-" "caf\u00e9"',
+    '2001:db8::7 - - [22/Feb/2026:22:10:01 +0300] "GET /a\\x22\\\\ HTTP/1.1" 200 5',
+    'shop.example 192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET / HTTP/1.1" 200 5 "-" "x"',
+    '192.0.2.7 - - [22/Feb/2026:22:10:61 +0300] "GET / HTTP/1.1" 200 5 "-" "x"', "", " ", "x", "{}",
+    '{"remote_addr": "192.0.2.7", "request": "GET / HTTP/1.1", "time": "2026-02-22T22:10:01Z"}',
+    '192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET / HTTP/1.1" 200 5 "-" "a\tb"', "192.0.2.7 - x",
+    '192.0.2.7:80 [22/Feb/2026:22:10:01.655] f b/s 1 200 1 - - ---- 1 1 "GET / HTTP/1.1"',
+]  # fmt: skip
+RUNTIMES = [
+    "2026-02-22T22:10:01.5Z stdout F {}", "2026-02-22T22:10:01.5+03:00 stderr F {}",
+    "2026-02-22T22:10:01.5Z stdout P {}", "2026-02-22T22:10:01.5 stdout F {}", "{}",
+    "2026-02-22T22:10:01.5Z stdout F:x {}", "2026-02-22T22:10:01.5Z stdoux F {}",
+    "2026-02-22 22:10:01.5Z stdout F {}", "2026-02-22T22:10:01.5+0300 stdout F {}",
+    "2026-02-22TZ stdout F {}", "2026-02-22T22:10:01.5Z  stdout F {}", "2026-02-22T22:10:01.5Z stdout F",
+]  # fmt: skip
+DOCKER = [
+    '{{"log":{},"stream":"stdout","time":"2026-02-22T22:10:01.5Z"}}', '{{"log":{}}}',
+    '{{"log":{},"stream":"stderr","time":""}}', '{{"log":{},"stream":"stdin","time":"x"}}',
+    '{{"log":{},"stream":"stdout","time":"2026-02-22T22:10:01.5Z"}} ', '{{"log": {},"time":"x"}}',
+    '{{"log":{},"stream":"stdout","attrs":{{"a":"b"}},"time":"2026-02-22T22:10:01.5Z"}}',
+    '{{"log":{},"stream":"stdout","time":"2026-02-22T22:10:01.5Z","log":"x"}}',
+    '{{"log":{},"stream":"stdout","time":"\\u00e9"}}', '{{"log":{},"stream":"stdout","time":5}}',
+]  # fmt: skip
+
+
+@st.composite
+def container_logs(draw: st.DrawFn) -> bytes:
+    """What containers wrote, in what runtimes put around it, or nearly so."""
+    lines: list[bytes] = []
+    for _ in range(draw(st.integers(1, 12))):
+        text = draw(of(LOGGED))
+        if draw(st.booleans()):
+            lines.append(draw(of(RUNTIMES)).format(text).encode())
+            continue
+        logged = json.dumps(text + draw(of(["\n", "", "\n\n", "\r\n"])))
+        for letter in draw(st.lists(of(["<", ">", "&", "/", "é"]), max_size=3)):
+            escaped = "\\/" if letter == "/" else f"\\u{ord(letter):04x}"
+            logged = logged.replace(letter, escaped)
+        lines.append(draw(of(DOCKER)).format(logged).encode())
+    lines += draw(st.lists(spoilt(), max_size=1))
+    return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
+
+
 @st.composite
 def amazon_logs(draw: st.DrawFn) -> bytes:
     """Lines of load balancers and of S3, and some that are nearly so."""
@@ -247,7 +292,7 @@ def _warm(monkeypatch):
 
 @patiently
 @given(
-    data=json_logs() | w3c_logs() | amazon_logs() | haproxy_logs(),
+    data=json_logs() | w3c_logs() | amazon_logs() | haproxy_logs() | container_logs(),
     chunk=st.sampled_from([100, 1000, 1 << 20]),
 )
 def test_rewritten_lines_count_as_they_are(monkeypatch, data, chunk):
@@ -350,6 +395,20 @@ FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status 
             (
                 b"2026-02-23T01:10:01.655+03:00 lb haproxy[1]: 192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
                 b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
+                b"2026-02-22T22:10:02.5Z stdout F 192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "
+                b'"GET /a?b=c HTTP/1.1" 404 - "-" "x y"'
+            ),
+            (),
+        ),
+        (
+            (
+                rb'{"log":"192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] \"GET /a?b=c\u0026d HTTP/1.1\" '
+                rb'404 - \"-\" \"x\\\\y\"\n","stream":"stderr","time":"2026-02-22T22:10:02.5Z"}'
             ),
             (),
         ),

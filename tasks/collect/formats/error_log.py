@@ -48,7 +48,9 @@ _APACHE = re.compile(
     rb"(?:\[(?:client|remote) (\[[^\]\s]+\]:\d+|[^\]\s]+)\] )?(.*)",
     re.DOTALL,
 )
-_APACHE_REQUEST = re.compile(rb"in request (.*?)(?:, referer: |\Z)", re.DOTALL)
+_APACHE_REQUEST = re.compile(
+    rb"(?:in request (.*?)|AH10244: invalid URI path \((.*)\))(?:, referer: |\Z)", re.DOTALL
+)
 _APACHE_LOGIN = re.compile(
     rb"(?:AH\d{5}: |Digest: )?user [`']?(.*?)'?"
     rb"(?:(: authentication failure for \".*\": Password Mismatch|: password mismatch: .*)"
@@ -116,7 +118,7 @@ def parse_apache_message(line: bytes, timestamp: int | None, context: Context) -
         client,
         timestamp,
         message,
-        request[1] if request else None,
+        request[request.lastindex or 0] if request else None,
         _APACHE_LOGIN.fullmatch(message.partition(b", referer: ")[0]),
         context,
     )

@@ -2,10 +2,10 @@
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
 The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON, W3C,
-AWS's load balancers, S3 or HAProxy where that is beyond doubt; all others are left to their own
-format. What an object of JSON says where follows from its keys alone: objects that have the same
-of those that matter share a plan, which is made once from the layouts of `json_lines`. Size,
-virtual host and what the server gives as its reason are not kept.
+AWS's load balancers, S3 or HAProxy, or one that a container wrote, where that is beyond doubt; all
+others are left to their own format. What an object of JSON says where follows from its keys alone:
+objects that have the same of those that matter share a plan, which is made once from the layouts
+of `json_lines`. Size, virtual host and what the server gives as its reason are not kept.
 """
 
 import os
@@ -37,6 +37,8 @@ _JSON_SLOTS: Final = {
 _W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
 _AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
 """How lines of application load balancers and of S3 begin."""
+_CONTAINER = re.compile(rb"(?:\{\"log\":\"|\d{4}-\d\d-\d\dT\S+ std(?:out|err) F )[0-9A-Fa-f.:]+ - ")
+"""How access lines of containers begin."""
 _HAPROXY = re.compile(rb"[^\[]{1,200} haproxy\[|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/")
 _FIRST_LINES: Final = 9
 _LOOKED_AT: Final = 64 * 1024
@@ -101,6 +103,8 @@ class Rewriter:
 
     def _choose_function(self, line: bytes) -> str | None:
         """What rewrites lines that begin like this one."""
+        if _CONTAINER.match(line):
+            return "rewrite_container"
         if line[:1] == b"{":
             return "rewrite_json"
         if line[4:5] == b"-" and line[:4].isdigit() and self._is_w3c_clear():
@@ -129,6 +133,7 @@ class Rewriter:
             "rewrite_words": self._rewrite_words,
             "rewrite_amazon": self._rewrite_amazon,
             "rewrite_haproxy": self._rewrite_haproxy,
+            "rewrite_container": self._rewrite_container,
         }[function]
         rewrite(kernel, size, state, places, refused)
         return Rewritten(
@@ -162,6 +167,11 @@ class Rewriter:
         kernel.rewrite_amazon(
             self._data, size, _make_scratch(kernel, 1), state, self._out, places, refused
         )
+
+    def _rewrite_container(
+        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
+    ) -> None:
+        kernel.rewrite_container(self._data, size, state, self._out, places, refused)
 
     def _rewrite_haproxy(
         self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"

@@ -876,6 +876,110 @@ def _is_capital(byte):
     return 65 <= byte <= 90
 
 
+# access lines of containers; see `container`
+
+_LOG, _STREAM, _LOGGED_AT = tuple(b'{"log":"'), tuple(b'","stream":"std'), tuple(b'","time":"')
+_STD, _OUT, _ERR = tuple(b" std"), tuple(b"out"), tuple(b"err")
+
+
+@njit()
+def rewrite_container(data, end, state, out, places, refused):
+    """Take lines out of what runtimes of containers have put around them."""
+    position = state[S_POSITION]
+    while position < end:
+        feed = _find_feed(data, position, end)
+        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        state[S_LINES] += 1
+        begin = _end_runtime(data, position, stop)
+        if begin >= 0:
+            written = _copy(data, begin, stop, out, state[S_WRITTEN])
+        else:
+            written = _write_logged(data, position, stop, out, state[S_WRITTEN])
+        if written >= 0:
+            out[written] = 10
+            written += 1
+        _keep_line(position, stop, written, state, places, refused)
+        position = feed + 1
+    state[S_POSITION] = position
+
+
+@njit(inline="always")
+def _is_text(data, at, text):
+    for offset in range(len(text)):  # noqa: SIM110 -- no generators in compiled code
+        if data[at + offset] != text[offset]:
+            return False
+    return True
+
+
+@njit()
+def _end_runtime(data, start, stop):
+    """Where a line begins after `2026-02-22T22:10:01.5Z stdout F `, or -1."""
+    for offset in range(11):
+        byte = data[start + offset]
+        is_fit = _is_digit(byte)
+        if offset == 4 or offset == 7 or offset == 10:
+            is_fit = byte == (84 if offset == 10 else 45)
+        if not is_fit:
+            return np.int64(-1)
+    at = start + 11
+    while _is_digit(data[at]) or data[at] == 58 or data[at] == 46:
+        at += 1
+    if at == start + 11:
+        return np.int64(-1)
+    if data[at] == 90:
+        at += 1
+    elif (data[at] == 43 or data[at] == 45) and _is_clock(data, at + 1, 5):
+        at += 6
+    else:
+        return np.int64(-1)
+    if not _is_text(data, at, _STD) or not (
+        _is_text(data, at + 4, _OUT) or _is_text(data, at + 4, _ERR)
+    ):
+        return np.int64(-1)
+    is_whole = data[at + 7] == 32 and data[at + 8] == 70 and data[at + 9] == 32
+    return np.int64(at + 10 if is_whole and at + 10 < stop else -1)
+
+
+@njit()
+def _write_logged(data, start, stop, out, at):
+    """Write what a line of Docker's says was logged, or -1."""
+    if not _is_text(data, start, _LOG):
+        return np.int64(-1)
+    read, first = start + 8, at
+    while data[read] != 34:
+        byte = np.int64(data[read])
+        if byte == 92:
+            read += 1
+            byte = np.int64(data[read])
+            if byte == 110 and data[read + 1] == 34:
+                read += 1
+                break
+            if byte == 117:
+                high, low = _read_hex(data[read + 3]), _read_hex(data[read + 4])
+                if data[read + 1] != 48 or data[read + 2] != 48 or high < 0 or low < 0:
+                    return np.int64(-1)
+                byte = high * 16 + low
+                read += 4
+            elif byte != 34 and byte != 92 and byte != 47:
+                return np.int64(-1)
+        if byte < 32 or byte > 126:
+            return np.int64(-1)
+        out[at] = byte
+        at += 1
+        read += 1
+    if at == first or not _is_text(data, read, _STREAM):
+        return np.int64(-1)
+    read += 15
+    if not (_is_text(data, read, _OUT) or _is_text(data, read, _ERR)):
+        return np.int64(-1)
+    if not _is_text(data, read + 3, _LOGGED_AT):
+        return np.int64(-1)
+    read += 13
+    while data[read] >= 43 and data[read] <= 90:
+        read += 1
+    return np.int64(at if data[read] == 34 and data[read + 1] == 125 and read + 2 == stop else -1)
+
+
 # HAProxy's lines, alone or in syslog; see `haproxy` and `syslog`
 
 
@@ -916,7 +1020,7 @@ def _find_message(data, start, stop, spans):
         at += 4
         if (data[at] == 32 or _is_digit(data[at])) and _is_digit(data[at + 1]):
             at += 1
-        if not _is_digit(data[at]) or data[at + 1] != 32 or not _is_clock(data, at + 2):
+        if not _is_digit(data[at]) or data[at + 1] != 32 or not _is_clock(data, at + 2, 8):
             return np.int64(-1)
         at += 10
         if data[at] == 46 and _is_digit(data[at + 1]):
@@ -947,9 +1051,9 @@ def _find_message(data, start, stop, spans):
 
 
 @njit(inline="always")
-def _is_clock(data, at):
-    """Whether that is `22:10:01`."""
-    for offset in range(8):
+def _is_clock(data, at, length):
+    """Whether that is `22:10:01`, or `22:10` where it has five letters."""
+    for offset in range(length):
         byte = data[at + offset]
         if not (byte == 58 if offset == 2 or offset == 5 else _is_digit(byte)):
             return False
@@ -990,7 +1094,7 @@ def _split_haproxy(data, start, stop, is_utc, spans):
             is_fit = _is_digit(byte) or offset == 14 or offset == 17
         if not is_fit:
             return False
-    if not _is_clock(data, at + 12) or (spans[TIME, 2] == NOTHING and not is_utc):
+    if not _is_clock(data, at + 12, 8) or (spans[TIME, 2] == NOTHING and not is_utc):
         return False
     if spans[TIME, 2] == NOTHING:
         spans[TIME, 0], spans[TIME, 1], spans[TIME, 2] = at, at + 20, UTC

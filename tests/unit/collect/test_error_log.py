@@ -57,6 +57,13 @@ def test_ipv6_at_apache(client):
     assert parse(APACHE.replace("192.0.2.7:555", client) + "x").source_ip == "2001:db8::7"
 
 
+def test_path_that_apache_refuses():
+    """A path that leaves the root is the target, as in the access log."""
+    event = parse(APACHE + "AH10244: invalid URI path (/cgi-bin/.%2e/.%2e/bin/sh), referer: x")
+
+    assert event.url_path == "/cgi-bin/.%2e/.%2e/bin/sh"
+
+
 @pytest.mark.parametrize("program", ["httpd[5]", "httpd/shop[5]", "apache2"])
 def test_apache_through_syslog(program):
     """Apache sends its error log to syslog without a time of its own."""

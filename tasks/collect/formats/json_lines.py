@@ -260,6 +260,8 @@ _NGINX = make_fields(
     user_name="remote_user",
 )
 
+_NGINX_IP = JsonFields({**_NGINX.fields, "source_ip": [("remote_ip",)]})
+
 
 def _parse_web_acl(record: Record, context: Context) -> Parsed:
     """One request that AWS WAF judged; a blocked one was answered 403 unless it says otherwise."""
@@ -322,6 +324,7 @@ LAYOUTS = (
     JsonLayout("nginx_uri", (("remote_addr",), ("request_uri",)), _NGINX),
     JsonLayout("nginx_path", (("remote_addr",), ("uri",)), _NGINX),
     JsonLayout("nginx_url", (("remote_addr",), ("url",), ("status",)), _NGINX),
+    JsonLayout("nginx_ip", (("remote_ip",), ("request",), ("status",)), _NGINX_IP),
     JsonLayout("nginx_short", (("remote_addr",), ("path",), ("status",)), _NGINX),
     JsonLayout("caddy_other", (("level",), ("ts",), ("msg",)), _say_nothing),
     JsonLayout("traefik_other", (("level",), ("time",), ("message",)), _say_nothing),

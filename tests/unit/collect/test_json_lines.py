@@ -28,6 +28,17 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "http_user_agent": "curl/8.5",
         "host": "shop.example",
     },
+    "nginx, as Google's guides want it": {
+        "time": "2026-02-22T22:10:01+00:00",
+        "remote_ip": "192.0.2.7",
+        "remote_user": "",
+        "request": "GET /a/b?id=1%27 HTTP/1.1",
+        "status": "404",
+        "body_bytes_sent": "57",
+        "http_referer": "",
+        "http_user_agent": "curl/8.5",
+        "host": "shop.example",
+    },
     "nginx, other variables": {
         "msec": f"{TIMESTAMP}.123",
         "remote_addr": "192.0.2.7",

@@ -42,6 +42,10 @@ _MANY_CLIENTS = Unparsed("it names more than one client, and a client may have w
 _APACHE_TIME = re.compile(
     rb"\[[A-Z][a-z][a-z] ([A-Z][a-z][a-z]) ([ \d]\d) (\d\d:\d\d:\d\d)(?:\.\d+)? (\d{4})\] "
 )
+# `%{cu}t` and the like in ErrorLogFormat
+_APACHE_ISO_TIME = re.compile(
+    rb"\[(\d{4}-\d\d-\d\d) (\d\d:\d\d):(\d\d)(?:\.\d+)?(?: ([+-]\d{4}))?\] "
+)
 _APACHE = re.compile(
     rb"\[[^\]\s]*\] (\[pid [^\]]*\] )?(?:\[[^\]\s]*:[^\]\s]*\] )?"
     rb"(?:[^\s\[]+\.c\(\d+\): )?(?:\(\d+\)[^\[]*: )?"
@@ -95,11 +99,14 @@ def parse_nginx_error(line: bytes, context: Context) -> Parsed | None:
 
 def parse_apache_error(line: bytes, context: Context) -> Parsed | None:
     """What a line of Apache's error log says about a client; nothing where there is none."""
-    time = _APACHE_TIME.match(line)
-    if time is None:
+    if time := _APACHE_TIME.match(line):
+        month, day, clock, year = time.groups()
+        timestamp = context.clock.read_local_time(day, month, year, clock)
+    elif time := _APACHE_ISO_TIME.match(line):
+        date, minute, second, offset = time.groups()
+        timestamp = context.clock.read_iso_time(date + b"T" + minute, second, offset or b"")
+    else:
         return None
-    month, day, clock, year = time.groups()
-    timestamp = context.clock.read_local_time(day, month, year, clock)
     return parse_apache_message(line[time.end() :], timestamp, context)
 
 

@@ -36,6 +36,11 @@ def _parse_quoted_access(line: bytes, context: Context) -> Parsed | None:
 _STARTS: Sequence[tuple[str, bytes, Format]] = (
     ("json", rb"\{", parse_json),
     ("nginx_error", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d", parse_nginx_error),
+    (
+        "apache_error",
+        rb"\[[A-Z][a-z][a-z] [A-Z][a-z][a-z] |\[\d{4}-\d\d-\d\d [^\]]+\] \[\w*:\w+\] \[pid ",
+        parse_apache_error,
+    ),
     ("zoraxy", rb"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?\[\d{4}-\d\d-\d\d \d", text.ZORAXY.parse),
     (
         "classic_elb",
@@ -56,7 +61,6 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
     ),
     ("host_first", rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:", text.HOST_FIRST.parse),
     ("envoy", rb"\[\d{4}-\d\d-\d\dT[^\]\s]+\] \"", text.refuse_envoy),
-    ("apache_error", rb"\[[A-Z][a-z][a-z] [A-Z][a-z][a-z] ", parse_apache_error),
     ("rfc5424", rb"(?:<\d{1,3}>)?1 \d{4}-", parse_rfc5424),
     ("haproxy", rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/", parse_haproxy),
     ("iis_event", rb"<Event ", w3c.parse_iis_event),

@@ -57,6 +57,16 @@ def test_ipv6_at_apache(client):
     assert parse(APACHE.replace("192.0.2.7:555", client) + "x").source_ip == "2001:db8::7"
 
 
+@pytest.mark.parametrize(
+    "time", ["2026-02-22 22:10:01.323610", "2026-02-22 22:10:01", "2026-02-23 00:10:01.32 +0200"]
+)
+def test_compact_time_at_apache(time):
+    """`ErrorLogFormat` may ask for a shorter time, with or without a zone."""
+    event = parse(APACHE.replace("Sun Feb 22 22:10:01.123456 2026", time) + "x")
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+
+
 def test_path_that_apache_refuses():
     """A path that leaves the root is the target, as in the access log."""
     event = parse(APACHE + "AH10244: invalid URI path (/cgi-bin/.%2e/.%2e/bin/sh), referer: x")

@@ -313,12 +313,7 @@ class _Columns:
             rows = int(state[k.S_LINES])
             hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
             hashes = words[:rows, k.OF_LINE].copy() if hashes is None else hashes
-            # each of them may be a combination of its own; a block of usual lines is one part
-            some = min(MAX_COUNTERS, MAX_OUTCOMES) * 3 // 4
-            for start in range(0, rows, some):
-                part = slice(start, min(start + some, rows))
-                self._make_room_for_outcomes(part.stop - start)
-                self._count(source, lines[part], hashes[part])
+            self._count(source, lines[:rows], hashes)
         self._make_room_for_results()
         if source.others:
             refused_lines.sort()
@@ -367,16 +362,17 @@ class _Columns:
             state[k.S_IPS] = 0
         self._make_room_for_ips(int(state[k.S_IPS]))
 
-    def _make_room_for_outcomes(self, more: int) -> None:
-        """So many *more* can be numbered."""
+    def _make_room_for_outcomes(self, more: int) -> bool:
+        """So many *more* can be numbered; says whether none has a number any more."""
         outcomes = self._outcomes
         if len(outcomes.counters) + more > MAX_COUNTERS:
             self._builder.spill()
             outcomes.forget_counters()
             self._full_counts.fill(0)
-            self._forget_outcomes()
-        elif len(outcomes.judged) + more > MAX_OUTCOMES:
-            self._forget_outcomes()
+        elif len(outcomes.judged) + more <= MAX_OUTCOMES:
+            return False
+        self._forget_outcomes()
+        return True
 
     def _forget_outcomes(self) -> None:
         self._outcomes.forget()
@@ -496,7 +492,20 @@ class _Columns:
         if not rows:
             return
         outcomes, kinds = np.empty(rows, np.int32), self._outcomes
-        self._settle(source, lines, outcomes)
+        keys, unsettled = self._settle(lines, outcomes)
+        # each of them may be a combination of its own; of usual lines there are few
+        if len(unsettled) > min(MAX_COUNTERS, MAX_OUTCOMES) * 3 // 4:
+            for half in (slice(rows // 2), slice(rows // 2, rows)):
+                self._count(source, lines[half], hashes[half])
+            return
+        if self._make_room_for_outcomes(len(unsettled)):
+            self._count(source, lines, hashes)
+            return
+        learnt: dict[int, int] = {}
+        for row, key in zip(unsettled.tolist(), keys[unsettled].tolist(), strict=True):
+            if key not in learnt or not key:
+                learnt[key] = self._learn(source, lines[row], key)
+            outcomes[row] = learnt[key]
         row = 0
         while row < rows:
             row = k.count_lines(
@@ -515,30 +524,24 @@ class _Columns:
         if found:
             self._keep_samples(source, lines, hashes, outcomes, samples[:found])
 
-    def _settle(self, source: _Source, lines: Lines, outcomes: Rows) -> None:
-        """Find the outcome of every line, and learn those that are new."""
+    def _settle(self, lines: Lines, outcomes: Rows) -> tuple[Words, Rows]:
+        """Find the outcome of every line; the keys of lines, and the rows of those without one."""
         k, rows = self._k, len(lines)
-        keys, unsettled = np.empty(rows, np.uint64), np.empty(rows, np.int32)
+        keys, unsettled = np.empty(rows, np.uint64), np.arange(rows, dtype=np.int32)
 
-        def settle() -> int:
+        def settle(left: int) -> int:
             return int(
                 k.settle_lines(
-                    rows, lines, self._requests, self._paths, self._others,
+                    unsettled[:left], lines, self._requests, self._paths, self._others,
                     self._classifier.no_referrer, self._classifier.no_agent, self._known,
-                    self._outcome_keys, self._key_outcomes, keys, outcomes, unsettled,
+                    self._outcome_keys, self._key_outcomes, keys, outcomes,
                 )
             )  # fmt: skip
 
-        left = settle()
+        left = settle(rows)
         if self._look_at_paths(lines, unsettled[:left], keys):
-            left = settle()
-        learnt: dict[int, int] = {}
-        for row, key in zip(
-            unsettled[:left].tolist(), keys[unsettled[:left]].tolist(), strict=True
-        ):
-            if key not in learnt or not key:
-                learnt[key] = self._learn(source, lines[row], key)
-            outcomes[row] = learnt[key]
+            left = settle(left)
+        return keys, unsettled[:left]
 
     def _look_at_paths(self, lines: Lines, rows: Rows, keys: Words) -> bool:
         """Ask of the paths of these lines what the rules ask; whether there was a new one."""

@@ -1280,22 +1280,22 @@ def _target_end(data, start, end):
 
 @njit(cache=True, nogil=True)
 def settle_lines(
-    count, lines, requests, paths, others, no_referrer, no_agent,
-    known, keys, key_outcomes, line_keys, outcomes, unsettled,
+    rows, lines, requests, paths, others, no_referrer, no_agent,
+    known, keys, key_outcomes, line_keys, outcomes,
 ):  # fmt: skip
     """
-    Find the outcome of each line: by method and status, or by all that matters to it.
+    Find the outcome of these lines: by method and status, or by all that matters to them.
 
     Args:
         no_referrer: The class of lines without a referrer.
         no_agent: The class of lines without a user agent.
 
     Returns:
-        How many rows are in *unsettled*: those whose key, now in line_keys, has no outcome yet.
-        The key is 0 where a text has no class of its own or nothing is known of a path.
+        How many of *rows* are left, at its start: those whose key, now in line_keys, has no outcome
+        yet. The key is 0 where a text has no class of its own or nothing is known of a path.
     """
     left = 0
-    for row in range(count):
+    for row in rows:
         request, referrer, agent = lines[row, REQUEST], lines[row, REFERRER], lines[row, AGENT]
         status = np.int64(lines[row, STATUS])
         class_ = np.int64(requests.records[request, CLASS])
@@ -1312,7 +1312,7 @@ def settle_lines(
                 outcome = np.int64(key_outcomes[np.int64(_find_key(key, keys, key_outcomes))])
         line_keys[row], outcomes[row] = key, outcome
         if outcome < 0:
-            unsettled[left] = row
+            rows[left] = row
             left += 1
     return left
 

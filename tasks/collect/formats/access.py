@@ -41,7 +41,7 @@ _FORWARDED = Unparsed(
     "it begins with a list of addresses, which clients can write to; log who spoke to the server"
 )
 _QUOTED = rb' (?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|-)'
-_REFERRER_AND_AGENT = re.compile(_QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
+_REFERRER_AND_AGENT = re.compile(rb"(?: \d+)?" + _QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
 
 

@@ -155,6 +155,16 @@ def test_quotes_that_the_server_did_not_escape():
     assert event.user_agent_original == 'a "b" c'
 
 
+def test_number_before_the_headers():
+    """Some log how long it took after the size, and the headers after that."""
+    line = f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 3413 "http://a/" "curl"'
+
+    assert (parse(line).http_request_referrer, parse(line).user_agent_original) == (
+        "http://a/",
+        "curl",
+    )
+
+
 def test_absent_headers_without_quotes():
     """Traefik 1 writes `-` without quotes for a header that was not sent."""
     line = f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 {{}} 13 "Host-a" "http://10.0.0.1" 2ms'

@@ -129,12 +129,12 @@ class Views:
     def __init__(self, buffer: Text, ends: Ends) -> None:
         """The views of each text are in *buffer* from the end of those before it to their own."""
         self._ends = ends.tolist()
-        self._views = buffer[: self._ends[-1]].tobytes() if self._ends else b""
+        self._views = buffer[: self._ends[-1] if self._ends else 0].data
 
     def text(self, number: int) -> bytes:
         """The views of one text, joined."""
         start = self._ends[number - 1] if number else 0
-        return self._views[start : max(start, self._ends[number] - 1)]
+        return bytes(self._views[start : max(start, self._ends[number] - 1)])
 
     def search(self, pattern: Any) -> Iterator[int]:  # noqa: ANN401 -- google-re2 publishes no types
         """The positions of the texts with a match."""

@@ -214,9 +214,11 @@ class HourCounter:
 
     def count(self) -> tuple[CountedHours, Touched]:
         """The touched hours, and those of them whose lines are kept."""
-        self._keep_touched()
-        counts, addresses = _sum_counts(self._counts[0])
-        found = CountedHours(counts, _lowest_values(self._values[0]), _NOTHING[2], addresses)
+        found = CountedHours(*_NOTHING)
+        if self._counts:  # hours beside what is touched may have nothing on record
+            self._keep_touched()
+            counts, addresses = _sum_counts(self._counts[0])
+            found = CountedHours(counts, _lowest_values(self._values[0]), _NOTHING[2], addresses)
         return found, _busy(self._slow, found)
 
     def _keep_touched(self) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tasks.detect.counted_hours import (
     CountedHours,
+    HourCounter,
     affected_by_hours,
     count_hours,
     evaluate_hours,
@@ -107,6 +108,13 @@ def test_who_is_not_counted_leaves_no_row():
     assert counted.counts.rows["count"].sum() == 2
     assert counted.samples.rows.is_empty()
     assert all(table.rows.is_empty() for table in alone.tables)
+
+
+def test_hours_of_which_nothing_is_on_record_are_empty():
+    """A slice that speaks of hours beside what is touched, and reads no tally, ended a scan."""
+    found, busy = HourCounter(RULES, Touched.by([])).count()
+
+    assert (found.to_payloads(), busy.ips.to_list()) == ([], [])
 
 
 def test_payloads_give_back_what_was_counted():

@@ -211,10 +211,25 @@ def haproxy_logs(draw: st.DrawFn) -> bytes:
             '{headers}"{request}{end}'
         )
         lines.append(text.format(**words).encode("utf-8", "surrogatepass"))
+    for _ in range(draw(st.integers(0, 6))):
+        before = draw(of(BALANCED_BY_HAPROXY["before"])).replace("haproxy", draw(of(PROGRAMS)))
+        lines.append((before + draw(of(LOGGED))).encode())
     lines += draw(st.lists(spoilt(), max_size=1))
+    lines = draw(st.permutations(lines))
     return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
 
 
+PROGRAMS = [
+    "nginx",
+    "apache2",
+    "httpd",
+    "apache",
+    "haproxy",
+    "nginx[1]",
+    "httpd/a",
+    "Nginx",
+    "sshd",
+]
 LOGGED = [
     '192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET /a?b=c&d=<e> HTTP/1.1" 404 5 "-" "x (y; z)"',
     '192.0.2.7 - bob [22/Feb/2026:22:10:01 +0300] "GET /.env HTTP/1.1" 401 5 "-" "caf\u00e9"',
@@ -395,6 +410,13 @@ FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status 
             (
                 b"2026-02-23T01:10:01.655+03:00 lb haproxy[1]: 192.0.2.7:80 [22/Feb/2026:22:10:01.655] fe~ be/s "
                 b'1/0/1/2/4 404 +57 - - ---- 1/1/1/1/0 0/0 {a b} {} "GET /a?b=c HTTP/1.1" 0/0'
+            ),
+            (),
+        ),
+        (
+            (
+                b"<190>Feb 22 22:10:02 web-01 nginx: 192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] "
+                b'"GET /a?b=c HTTP/1.1" 404 - "-" "x y"'
             ),
             (),
         ),

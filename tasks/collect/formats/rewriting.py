@@ -2,10 +2,11 @@
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
 The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON, W3C,
-AWS's load balancers, S3 or HAProxy, or one that a container wrote, where that is beyond doubt; all
-others are left to their own format. What an object of JSON says where follows from its keys alone:
-objects that have the same of those that matter share a plan, which is made once from the layouts
-of `json_lines`. Size, virtual host and what the server gives as its reason are not kept.
+AWS's load balancers, S3 or HAProxy, or one that a container or syslog has wrapped, where that is
+beyond doubt; all others are left to their own format. What an object of JSON says where follows
+from its keys alone: objects that have the same of those that matter share a plan, which is made
+once from the layouts of `json_lines`. Size, virtual host and what the server gives as its reason
+are not kept.
 """
 
 import os
@@ -39,7 +40,11 @@ _AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
 """How lines of application load balancers and of S3 begin."""
 _CONTAINER = re.compile(rb"(?:\{\"log\":\"|\d{4}-\d\d-\d\dT\S+ std(?:out|err) F )[0-9A-Fa-f.:]+ - ")
 """How access lines of containers begin."""
-_HAPROXY = re.compile(rb"[^\[]{1,200} haproxy\[|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/")
+_SYSLOG = re.compile(
+    rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/|[^\[]{1,200} haproxy\[|[^\[]{1,200} "
+    rb"(?:nginx|httpd|apache2?)(?:\[\d+\])?: [0-9A-Fa-f.:]+ - "
+)
+"""How HAProxy's lines begin, and access lines in syslog."""
 _FIRST_LINES: Final = 9
 _LOOKED_AT: Final = 64 * 1024
 """Bytes of a block among which they are looked for."""
@@ -111,7 +116,7 @@ class Rewriter:
             return "rewrite_words"
         if _AMAZON.match(line):
             return "rewrite_amazon"
-        return "rewrite_haproxy" if _HAPROXY.match(line) else None
+        return "rewrite_syslog" if _SYSLOG.match(line) else None
 
     def _rewrite(self, block: Block, function: str) -> Rewritten | None:
         _seen_bytes[function] += len(block)
@@ -132,7 +137,7 @@ class Rewriter:
             "rewrite_json": self._rewrite_json,
             "rewrite_words": self._rewrite_words,
             "rewrite_amazon": self._rewrite_amazon,
-            "rewrite_haproxy": self._rewrite_haproxy,
+            "rewrite_syslog": self._rewrite_syslog,
             "rewrite_container": self._rewrite_container,
         }[function]
         rewrite(kernel, size, state, places, refused)
@@ -173,10 +178,10 @@ class Rewriter:
     ) -> None:
         kernel.rewrite_container(self._data, size, state, self._out, places, refused)
 
-    def _rewrite_haproxy(
+    def _rewrite_syslog(
         self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
     ) -> None:
-        kernel.rewrite_haproxy(
+        kernel.rewrite_syslog(
             self._data, size, self._is_utc, _make_scratch(kernel, 1), state, self._out, places,
             refused,
         )  # fmt: skip

@@ -980,12 +980,23 @@ def _write_logged(data, start, stop, out, at):
     return np.int64(at if data[read] == 34 and data[read + 1] == 125 and read + 2 == stop else -1)
 
 
-# HAProxy's lines, alone or in syslog; see `haproxy` and `syslog`
+# HAProxy's lines, alone or in syslog, and access lines in syslog; see `haproxy` and `syslog`
+
+_HAPROXY = np.uint64(int.from_bytes(b"haproxy", "little"))
+_NGINX, _HTTPD, _APACHE, _APACHE2 = (
+    np.uint64(int.from_bytes(name, "little"))
+    for name in (b"nginx", b"httpd", b"apache", b"apache2")
+)
 
 
 @njit()
-def rewrite_haproxy(data, end, is_utc, scratch, state, out, places, refused):
-    """Rewrite lines of HAProxy, whose own time has an offset only if it is that of UTC."""
+def rewrite_syslog(data, end, is_utc, scratch, state, out, places, refused):
+    """
+    Rewrite lines of HAProxy, and take access lines out of what syslog has put before them.
+
+    Args:
+        is_utc: Whether a time without an offset is UTC.
+    """
     spans = scratch.spans
     position = state[S_POSITION]
     while position < end:
@@ -995,9 +1006,16 @@ def rewrite_haproxy(data, end, is_utc, scratch, state, out, places, refused):
         for slot in range(SLOTS):
             spans[slot, 2] = NOTHING
         written = np.int64(-1)
-        message = _find_message(data, position, stop, spans)
-        if message >= 0 and _split_haproxy(data, message, stop, is_utc, spans):
-            written = _write_line(data, spans, OF_REQUEST, out, state[S_WRITTEN])
+        message, program = _find_message(data, position, stop, spans)
+        if program == _HAPROXY:
+            if _split_haproxy(data, message, stop, is_utc, spans):
+                written = _write_line(data, spans, OF_REQUEST, out, state[S_WRITTEN])
+        elif (
+            program == _NGINX or program == _HTTPD or program == _APACHE or program == _APACHE2
+        ) and _read_hex(data[message]) >= 0:  # of an address; all else is for the line's own format
+            written = _copy(data, message, stop, out, state[S_WRITTEN])
+            out[written] = 10
+            written += 1
         _keep_line(position, stop, written, state, places, refused)
         position = feed + 1
     state[S_POSITION] = position
@@ -1005,23 +1023,23 @@ def rewrite_haproxy(data, end, is_utc, scratch, state, out, places, refused):
 
 @njit()
 def _find_message(data, start, stop, spans):
-    """Where HAProxy's own text begins, or -1; a time with an offset before it is known then."""
-    at = np.int64(start)
+    """(where a program's own text begins, its name); a time with an offset before it is known."""
+    nowhere, at = (np.int64(-1), _0), np.int64(start)
     if data[at] == 60:
         at += 1
         while _is_digit(data[at]):
             at += 1
         if not 2 <= at - start <= 4 or data[at] != 62:
-            return np.int64(-1)
+            return nowhere
         at += 1
     if _is_capital(data[at]) and data[at + 3] == 32:
         if not (97 <= data[at + 1] <= 122 and 97 <= data[at + 2] <= 122):
-            return np.int64(-1)
+            return nowhere
         at += 4
         if (data[at] == 32 or _is_digit(data[at])) and _is_digit(data[at + 1]):
             at += 1
         if not _is_digit(data[at]) or data[at + 1] != 32 or not _is_clock(data, at + 2, 8):
-            return np.int64(-1)
+            return nowhere
         at += 10
         if data[at] == 46 and _is_digit(data[at + 1]):
             at += 1
@@ -1030,24 +1048,45 @@ def _find_message(data, start, stop, spans):
     elif _is_digit(data[at]) and data[at + 4] == 45 and data[at + 10] == 84:
         close = _end_word(data, at, stop)
         if close < at + 20 or not (_is_digit(data[close - 1]) or data[close - 1] == 90):
-            return np.int64(-1)
+            return nowhere
         _fill(spans, TIME, data, at, close)
         at = close
     else:
-        return np.int64(at if at == start else -1)
-    if data[at] == 32 and not _is_haproxy(data, at + 1):
+        return (at, _HAPROXY) if at == start else nowhere
+    if data[at] != 32:
+        return nowhere
+    close = _end_name(data, at + 1)
+    if data[close] != 58 and data[close] != 91:  # a host
         close = _end_word(data, at + 1, stop)
         for position in range(at + 1, close):
             if data[position] == 58 or data[position] == 91:
-                return np.int64(-1)
+                return nowhere
+        if close < 0 or close == stop:
+            return nowhere
         at = close
-    if at < 0 or data[at] != 32 or not _is_haproxy(data, at + 1):
-        return np.int64(-1)
-    at = begin = at + 9
-    while _is_digit(data[at]):
+        close = _end_name(data, at + 1)
+    length = close - at - 1
+    if not 1 <= length <= 8:
+        return nowhere
+    program = _load64(data, at + 1) & _low_bytes(length)
+    at = close
+    if data[at] == 91:
         at += 1
-    is_end = at > begin and data[at] == 93 and data[at + 1] == 58 and data[at + 2] == 32
-    return np.int64(at + 3 if is_end else -1)
+        while _is_digit(data[at]):
+            at += 1
+        if at == close + 1 or data[at] != 93:
+            return nowhere
+        at += 1
+    if data[at] != 58 or data[at + 1] != 32 or at + 2 >= stop:
+        return nowhere
+    return np.int64(at + 2), program
+
+
+@njit(inline="always")
+def _end_name(data, at):
+    while 97 <= data[at] <= 122 or _is_digit(data[at]):
+        at += 1
+    return at
 
 
 @njit(inline="always")
@@ -1058,12 +1097,6 @@ def _is_clock(data, at, length):
         if not (byte == 58 if offset == 2 or offset == 5 else _is_digit(byte)):
             return False
     return True
-
-
-@njit(inline="always")
-def _is_haproxy(data, at):
-    """Whether that is `haproxy[`."""
-    return _load64(data, at) == np.uint64(0x5B79786F72706168)
 
 
 @njit()

@@ -268,7 +268,8 @@ def needed_hours(touched: Touched, rules: RuleSet) -> list[Span]:
         Hours since the epoch, half-open, disjoint, in order.
     """
     reach = slow_reach(rules)
-    spans = _affected_spans(touched, rules).select("from", "to").unique().iter_rows()
+    each = Touched(touched.hours.unique("hour"), touched.spoken)
+    spans = _affected_spans(each, rules).select("from", "to").iter_rows()
     return merge_spans((first - reach, last + reach + 1) for first, last in spans)
 
 

@@ -57,7 +57,7 @@ TOGETHER: Final = 200
 """Source IPs whose incidents are written together."""
 SLOW_HOURS: Final = 96
 """That slow rules speak of at once; each takes a window more on both sides."""
-RECENT_BYTES: Final = 48 * 1024**2
+RECENT_BYTES: Final = 40 * 1024**2
 """Of tallies that are kept for the next slice."""
 MAX_NAMED: Final = 5
 """Of the source IPs that a shadow rule would have found."""

@@ -43,7 +43,7 @@ def _by_network(table: Addressed, prefix: int) -> Addressed:
     return replace(table, names=names, members=members)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=4_096)
 def _network(address: str, prefix: int) -> str:
     # ten times as fast as ipaddress, with the same spelling
     bits = int.from_bytes(inet_pton(AF_INET6, address), "big")

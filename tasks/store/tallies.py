@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from tasks.store.engine import MAX_IN, chunks
 from tasks.store.tables import log_objects, tally_segments
 
-LOAD_BYTES = 16 * 1024**2
+LOAD_BYTES = 4 * 1024**2
 """Compressed, of segments that are loaded together; a single one may be larger."""
 
 

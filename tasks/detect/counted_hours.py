@@ -457,7 +457,7 @@ def _busy(slow: RuleSet, found: CountedHours) -> Touched:
     that come once leave no lines.
     """
     pieces = []
-    minute = pl.lit(0, pl.Int32)
+    minute = pl.col("hour") * HOUR
     for rule in slow.rules:
         if rule.type == "value_count":
             table, size = found.values, pl.len()

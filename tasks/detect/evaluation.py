@@ -57,8 +57,6 @@ TOGETHER: Final = 200
 """Source IPs whose incidents are written together."""
 SLOW_HOURS: Final = 96
 """That slow rules speak of at once; each takes a window more on both sides."""
-RECENT_BYTES: Final = 40 * 1024**2
-"""Of tallies that are kept for the next slice."""
 MAX_NAMED: Final = 5
 """Of the source IPs that a shadow rule would have found."""
 
@@ -135,7 +133,7 @@ class _Evaluation:
         self._allowlist = allowlist
         self._run_id = run_id
         self._now = now
-        self._recent = Recent(RECENT_BYTES)
+        self._recent = Recent()
         self.allowed = 0
         self.shadow: dict[str, set[str]] = {rule.id: set() for rule in _shadow(rules).rules}
 
@@ -216,8 +214,9 @@ class _Evaluation:
 
     def _load(self, spans: Sequence[Span], *, without: bytes = b"") -> Iterator[LoadedTally]:
         """What is on record of these minutes."""
+        within = (spans[0][0], spans[-1][1])
         for segment in load_overlapping(self._connection, self._namespace, spans):
-            yield _load(segment, self._all_rules, without=without)
+            yield _load(segment, self._all_rules, without=without, minutes=within)
 
     def _load_counts(self, spans: Sequence[Span]) -> Iterator[LoadedTally]:
         """The same but for samples; slices that follow each other share most of it."""
@@ -387,7 +386,9 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
 
 
-def _load(segment: StoredSegment, rules: RuleSet, *, without: bytes = b"") -> LoadedTally:
-    stored = Tally.from_payloads(segment.payloads, segment.objects.keys(), without)
+def _load(
+    segment: StoredSegment, rules: RuleSet, *, without: bytes = b"", minutes: Span | None = None
+) -> LoadedTally:
+    stored = Tally.from_payloads(segment.payloads, segment.objects.keys(), without, minutes)
     tally = Tally(*(read_digests(table, rules) for table in stored.tables))
     return LoadedTally(roll_up(tally, rules.ipv6_prefix), segment.objects)

@@ -16,6 +16,9 @@ from tasks.detect.touched import Touched, needed_minutes
 _TOGETHER: Final = 500_000
 """Rows that are looked through at once: what is touched is looked up anew each time."""
 
+RECENT_BYTES: Final = 40 * 1024**2
+"""Of tallies that are kept for the next slice."""
+
 Hashes = npt.NDArray[np.uint64]
 Sizes = npt.NDArray[np.intp] | npt.NDArray[np.float64]
 """Whole numbers; sums of 64 bits or of doubles."""
@@ -35,7 +38,7 @@ class LoadedTally:
 class Recent:
     """Tallies by the ids of their segments: those that were used last, up to a size."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int = RECENT_BYTES) -> None:
         self._most_bytes = most_bytes
         self._tallies: dict[str, LoadedTally] = {}
         self._sizes: dict[str, int] = {}

@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
-from tasks.detect.addressed import Addressed, decode, encode, numbered
+from tasks.detect.addressed import Addressed, decode, encode, is_within, numbered
 from tasks.detect.engine import MAX_COUNTERS, Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -146,12 +146,14 @@ class Tally:
         parts: Iterable[bytes],
         keep: Collection[int] | None = None,
         without: bytes = b"",
+        minutes: tuple[int, int] | None = None,
     ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
 
         Args:
             without: Kinds of parts that are passed over: C(ounts), V(alues) or S(amples).
+            minutes: Half-open; parts with nothing in them may be passed over, too.
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -160,7 +162,7 @@ class Tally:
         for part in parts:
             if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
-            kind, table = _decode(part)
+            kind, table = _decode(part, minutes)
             tables[kind].append(table)
         tally = cls(*(Addressed.united(tables[k], _NOTHING[k]) for k in _KINDS))
         return tally if keep is None else tally.only(keep)
@@ -614,7 +616,7 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     return table.sort(*counters, *(n for n in table.columns if n not in {*counters, "line"}))
 
 
-def _decode(part: bytes) -> tuple[bytes, Addressed]:
+def _decode(part: bytes, minutes: tuple[int, int] | None = None) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
@@ -625,6 +627,8 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     try:
         if magic == _FIRST_MAGIC:
             return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
+        if minutes is not None and not is_within(body, minutes):
+            return kind, _NOTHING[kind]
         return kind, decode(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]

@@ -136,10 +136,11 @@ class Touched:
         for piece in pieces:
             columns = (piece[name].cast(kind).to_numpy() for name, kind in _SCHEMA.items())
             ip_hash, hours, first, last = columns
-            for hour in np.unique(hours).tolist():
-                own = np.flatnonzero(hours == hour)
-                minutes = (first[own] - hour * HOUR, last[own] - hour * HOUR)
-                by_hour[hour].append((ip_hash[own], *(m.astype(np.uint8) for m in minutes)))
+            minutes = [(m - hours * HOUR).astype(np.uint8) for m in (first, last)]
+            order = np.argsort(hours, kind="stable")
+            ends = np.flatnonzero(np.diff(hours[order])) + 1
+            for own in np.split(order, ends) if len(order) else ():
+                by_hour[int(hours[own[0]])].append((ip_hash[own], *(m[own] for m in minutes)))
         united = (_unite(hour, by_hour.pop(hour)) for hour in sorted(by_hour))
         return cls(pl.concat([_SCHEMA.to_frame(), *united], rechunk=True))
 

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -75,33 +75,46 @@ def count_file(path: str):
 def run_job(paths: Sequence[str], threads: int) -> None:
     """The whole job on files, as a process of its own."""
     from tasks.detect.evaluate import judge
-    from tasks.detect.loading import Loaded, LoadedTally, candidates, load, load_within
+    from tasks.detect.loading import LoadedTally, Recent, Survey, load_within
     from tasks.detect.rules import load_rules
     from tasks.detect.tally import Tally
-    from tasks.detect.touched import Touched, needed_minutes
+    from tasks.detect.touched import Touched, needed_minutes, told_minutes
 
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         payloads = list(pool.map(lambda path: count_file(path).parts, paths))
     counted = perf_counter() - started
 
-    def tallies(without: bytes) -> Iterator[LoadedTally]:
+    def tallies(without: bytes, minutes: tuple[int, int] | None = None) -> Iterator[LoadedTally]:
         for path, parts in zip(paths, payloads, strict=True):
-            yield LoadedTally(Tally.from_payloads(parts, without=without), {0: path})
+            yield LoadedTally(Tally.from_payloads(parts, None, without, minutes), {0: path})
 
-    # as runs do it: one tally at a time, and the lines of those only who may be suspicious
-    rules = load_rules()
+    def counts() -> Iterator[LoadedTally]:
+        for path, parts in zip(paths, payloads, strict=True):
+            found = recent.get(path)
+            if found is None:
+                found = LoadedTally(Tally.from_payloads(parts, without=b"S"), {0: path})
+            recent.keep(path, found)
+            yield found
+
+    # as runs do it: slice by slice, and only of those who may be suspicious
+    rules, recent = load_rules(), Recent()
+    fast = [rule for rule in rules.rules if not rule.is_slow]
     touched = Touched.united(Touched.by([each.tally]).hours for each in tallies(b"VS"))
-    found = load(tallies(b"S"), touched, rules)
-    rows = found.counts.height
-    ips = candidates([r for r in rules.rules if not r.is_slow], found.counts, found.values)
-    few = found.only(ips)
-    del found
-    needed = needed_minutes(touched, rules)
-    lines = load_within(tallies(b"CV"), ips, (needed[0][0], needed[-1][1])).samples
-    hours = judge(rules, Loaded(few.counts, few.values, lines), touched)
+    hours = 0
+    for piece in touched.slices():
+        spans = needed_minutes(piece, rules), told_minutes(piece, rules)
+        needed, told = ((span[0][0], span[-1][1]) for span in spans)
+        survey = Survey(fast, told)
+        for each in counts():
+            near = each.tally.within(needed)
+            survey.notice(near.counts, near.values)
+        ips = piece.only(survey.candidates()).ips
+        lines = load_within(tallies(b"CV", told), ips, told).samples
+        few = replace(load_within(counts(), ips, needed), samples=lines)
+        hours += len(judge(rules, few, piece))
     print(json.dumps({
-        "counting_seconds": counted, "rows": rows, "suspect_hours": len(hours),
+        "counting_seconds": counted, "suspect_hours": hours,
         "stored_mib": sum(len(part) for parts in payloads for part in parts) / MIB,
     }))  # fmt: skip
 

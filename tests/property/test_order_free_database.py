@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tasks.collect.source import open_source
+from tasks.detect.loading import Recent
+from tasks.detect.touched import Touched
 from tasks.model.incidents import Incident
 from tasks.model.objects import Location
 from tasks.store.schema import open_database
@@ -216,3 +219,21 @@ def test_one_object_per_line_in_any_order(lines, random):
         found = scans.incidents()
 
     assert found == at_once(rendered, None)
+
+
+@settings(on_sqlite, max_examples=15)
+@given(texts, deals, steps, st.integers(1, 5), st.sampled_from([0, 10_000]))
+def test_slices_of_any_size_give_the_same_incidents(lines, deal, story, size, most_bytes):
+    """An hour of a few clients at a time, of tallies that are kept or not: no difference."""
+    deal = [deal[n % len(deal)] for n in range(len(lines))]
+    expected = at_once(lines, None)
+    whole = Touched.slices
+
+    def slices(touched, margin=1, hours=1, **how):
+        return whole(touched, margin, 1, size, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Touched, "slices", slices)
+        patch.setattr(Recent.__init__, "__defaults__", (most_bytes,))
+
+        assert live(lines, deal, story, None) == expected

@@ -306,3 +306,15 @@ def test_the_attack_in_a_long_line_is_in_its_sample():
     assert "union+select+2" in text
     assert len(text) <= 2000
     assert text.startswith(ATTACKER)
+
+
+def test_parts_with_nothing_in_the_minutes_are_not_read():
+    """What is asked of a time is the same, and the rest of other parts is not there."""
+    early, late = count([[request(NEW_YEAR, "/a")]]), count([[request(NEW_YEAR + 60, "/b")]])
+    parts = [*early.to_payloads(), *late.to_payloads()]
+    minutes = (NEW_YEAR + 60, NEW_YEAR + 61)
+
+    read = Tally.from_payloads(parts, minutes=minutes)
+
+    assert read.to_payloads() == late.to_payloads()
+    assert Tally.from_payloads(parts).within(minutes).to_payloads() == late.to_payloads()

@@ -28,7 +28,8 @@ SIGNED: Final = frozenset(
 )
 """What signatures may look at in a regular line; and at user names."""
 
-_PATTERN_BYTES: Final = 5 * 1024**2
+_PATTERN_BYTES: Final = 10 * 1024**2
+"""Where its states take more, RE2 makes them anew again and again, a hundred times as slowly."""
 _TOGETHER: Final = 7
 """
 Signatures that are searched for as one: fewer mean more searches, more mean more states, which are

@@ -9,7 +9,9 @@ Block = bytes | memoryview
 """Complete lines, each with its line feed."""
 
 MAX_LINE_BYTES = 1024 * 1024
-"""A longer line is one line, of which this much and one byte more is kept for the next read."""
+"""A longer line is one line, of which little more is kept for the next read."""
+_KEPT_BYTES = MAX_LINE_BYTES + 2
+"""Tells that a line is too long, also where a carriage return is taken off its end."""
 PADDING = 64
 """Bytes after a block that may be read and never matter."""
 _CHUNK_BYTES = 2 * 1024 * 1024
@@ -49,7 +51,7 @@ class LineReader:
         The next block is where this one is. PADDING bytes after it can be read.
         """
         # not a bytearray: of a small object, nothing but its own bytes is touched
-        size = _CHUNK_BYTES + MAX_LINE_BYTES + 1 + PADDING
+        size = _CHUNK_BYTES + _KEPT_BYTES + PADDING
         room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE)
         view = memoryview(room)
         while True:
@@ -61,14 +63,12 @@ class LineReader:
             feed = room.rfind(b"\n", held, stop) + 1
             self._go_on(view[held:stop], feed - held if feed else 0)
             if not feed:
-                self.unfinished = bytes(view[: min(stop, MAX_LINE_BYTES + 1)])
+                self.unfinished = bytes(view[: min(stop, _KEPT_BYTES)])
                 continue
-            self.unfinished = bytes(view[feed : min(stop, feed + MAX_LINE_BYTES + 1)])
-            too_many = room.find(b"\n", held, stop) - (MAX_LINE_BYTES + 1)
+            self.unfinished = bytes(view[feed : min(stop, feed + _KEPT_BYTES)])
+            too_many = room.find(b"\n", held, stop) - _KEPT_BYTES
             if too_many > 0:
-                view[MAX_LINE_BYTES + 1 : feed - too_many] = view[
-                    MAX_LINE_BYTES + 1 + too_many : feed
-                ]
+                view[_KEPT_BYTES : feed - too_many] = view[_KEPT_BYTES + too_many : feed]
                 feed -= too_many
             yield view[:feed]
 

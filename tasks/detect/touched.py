@@ -125,8 +125,9 @@ class Touched:
             piece = self.hours.filter(_is_within("hour", (start - margin, end + margin)))
             parts = -(-together // size) or 1
             for part in range(parts):
-                is_in = pl.col("ip_hash") % parts == part
-                yield type(self)(piece.filter(is_in) if parts > 1 else piece, (start, end))
+                mine = piece.filter(pl.col("ip_hash") % parts == part) if parts > 1 else piece
+                if not mine.is_empty():
+                    yield type(self)(mine, (start, end))
 
     @classmethod
     def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:

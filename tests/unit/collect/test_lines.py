@@ -49,6 +49,6 @@ def test_endless_line():
     reader = LineReader(in_pieces(b"x" * (3 * MAX_LINE_BYTES) + b"\nshort\n", 100_000))
     longest, short = [line for block in reader for line in block]
 
-    assert len(longest) == MAX_LINE_BYTES + 1
+    assert MAX_LINE_BYTES < len(longest) < MAX_LINE_BYTES + 5
     assert short == b"short"
     assert reader.offset == 3 * MAX_LINE_BYTES + 7

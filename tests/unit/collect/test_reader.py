@@ -90,6 +90,15 @@ def test_endless_line():
     assert counted.events[0][1] == 2
 
 
+def test_endless_line_that_seems_to_end_where_it_is_cut():
+    """A carriage return at the bound makes no line of the beginning of a longer one."""
+    start = FIVE_LINES.splitlines()[4][:-1].ljust(MAX_LINE_BYTES - 1, b"x") + b'"\r'
+    result, (counted,) = read_all(start + b"x" * (2 * MAX_LINE_BYTES) + b"\n" + FIVE_LINES)
+
+    assert (result.extents[0].lines, result.extents[0].lines_unparsed) == (6, 1)
+    assert counted.events[0][1] == 2
+
+
 def test_empty_object():
     """An empty object is done, with no lines."""
     result, (counted,) = read_all(b"")

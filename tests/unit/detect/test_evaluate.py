@@ -314,3 +314,12 @@ def test_each_hour_of_each_ip_is_spoken_of_by_one_slice(hours, size, margin, is_
     assert sorted(row for s in slices for row in s.own.hours.rows()) == sorted(touched.hours.rows())
     assert all(s.spoken[1] - s.spoken[0] <= hours for s in slices)
     assert all(s.own.hours.height <= max(3 * size, 8) for s in slices)
+
+
+def test_no_slice_is_empty():
+    """Where the hashes of few IPs leave a part of the hours to nobody, there is no slice of it."""
+    touched = Touched.within({ATTACKER: (NEW_YEAR, NEW_YEAR + 7 * 60)})
+
+    slices = list(touched.slices(1, 24, 2, is_by_hour=False))
+
+    assert [s.ips.to_list() for s in slices] == [touched.ips.to_list()]

@@ -21,8 +21,7 @@ class Classifier:
     def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
         self._k = kernel
         self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
-        self.facts_of = ask_all(select_tests(rules, "url_path"))
-        """What the rules ask of a path, a bit for each answer."""
+        self._ask_path = ask_all(select_tests(rules, "url_path"))
         referrer_tests = select_tests(rules, "http_request_referrer")
         agent_tests = select_tests(rules, "user_agent_original")
         self._ask_referrer, self._ask_agent = ask_all(referrer_tests), ask_all(agent_tests)
@@ -34,6 +33,7 @@ class Classifier:
         """Classes are numbered anew."""
         self._requests: dict[Hashable, int] = {}
         self._others: dict[Hashable, int] = {}
+        self._facts: dict[Hashable, int] = {}
         self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
         self._hits_of_others = dict(self._hits)
         clean_request: Hashable = ()
@@ -46,8 +46,13 @@ class Classifier:
     def is_full(self) -> bool:
         """Whether many more texts will have no class."""
         k = self._k
-        is_full: bool = len(self._requests) > k.MAX_REQUEST_CLASS
-        return is_full or len(self._others) > int(k.MAX_OTHER_CLASS)
+        tables = (self._requests, self._others, self._facts)
+        limits = (k.MAX_REQUEST_CLASS, k.MAX_OTHER_CLASS, k.MAX_FACTS)
+        return any(len(table) > most for table, most in zip(tables, limits, strict=True))
+
+    def facts_of(self, path: str) -> int:
+        """The number of what the rules' own tests find in a path."""
+        return self._number(self._facts, self._ask_path(path), self._k.MAX_FACTS)
 
     def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
         """The class of a path or of a plain request, by its hits and the class of its path."""
@@ -73,7 +78,7 @@ class Classifier:
         if path_class is not None:
             return self.of_hits(hits, path_class)
         hits.update(self.match("url_path", path))
-        key = (tuple(sorted(hits)), method, target is None, self.facts_of(path))
+        key = (tuple(sorted(hits)), method, target is None, self._ask_path(path))
         number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
         self._hits[number] = key[0]
         return number

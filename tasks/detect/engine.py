@@ -548,7 +548,7 @@ class _Columns:
         k, records = self._k, self._paths.records
         paths = self._requests.records[lines[rows[keys[rows] == 0], k.REQUEST], k.PATH]
         paths = np.unique(paths[paths >= 0])
-        paths = paths[records[paths, k.FACTS] < 0]
+        paths = paths[records[paths, k.FACTS] == k.NEW]
         ask = self._classifier.facts_of
         records[paths, k.FACTS] = [ask(text) for text in self._paths_of(paths)]
         return len(paths) > 0

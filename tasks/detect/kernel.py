@@ -56,7 +56,7 @@ TEXT_COLUMNS = 8
 KIND_REQUEST, KIND_PATH, KIND_REFERRER, KIND_AGENT = range(4)
 # classes: of texts that no signature hits, and of those of which it is not known yet
 CLEAN, NEW, DIRTY, UNIQUE = 0, -1, -2, -3
-MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS = (1 << 12) - 1, (1 << 10) - 1, 12
+MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS = (1 << 12) - 1, (1 << 10) - 1, (1 << 12) - 1
 
 # what scan_lines carries from call to call
 S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_IPS, S_FIRST, S_LAST = range(9)

@@ -20,7 +20,6 @@ _TESTED: Final = frozenset(("url_path", "http_request_referrer", "user_agent_ori
 _VALUES: Final = frozenset(("url_path", "url_original"))
 """What may be the value of a value_count rule."""
 _REGULAR: Final = Event(timestamp=0, source_ip="", category=EventCategory.WEB)
-_MAX_FACTS: Final = 12
 
 
 def is_within_reach(rules: RuleSet) -> bool:
@@ -30,8 +29,7 @@ def is_within_reach(rules: RuleSet) -> bool:
     signed = {name for s in rules.signatures for name in s.fields if name != "user_name"}
     tested = {test.field for test in select_tests(rules)}
     known = _OF_STATUS_LINE | _ABSENT | _TESTED
-    paths = len(select_tests(rules, "url_path"))
-    return all((tested <= known, values <= _VALUES, signed <= SIGNED, paths <= _MAX_FACTS))
+    return tested <= known and values <= _VALUES and signed <= SIGNED
 
 
 def select_tests(rules: RuleSet, field: str | None = None) -> tuple[Test, ...]:

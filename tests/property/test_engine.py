@@ -320,6 +320,33 @@ def test_the_shipped_rules_are_within_reach():
     assert not builder.slowed_by
 
 
+def test_rules_may_ask_any_number_of_things_of_a_path(monkeypatch):
+    """Paths with ever other answers are counted by columns, as one by one; also far too many."""
+    (rule,) = (r for r in SHIPPED.rules if r.id == "http-request-volume")
+    words = [f"word{n:02d}" for n in range(40)]
+    asking = (
+        replace(
+            rule, id=word, counter=word, selection=build_selection({"url_path|contains": word}, ())
+        )
+        for word in words
+    )
+    rules = replace(SHIPPED, rules=tuple(asking))
+    chance = random.Random(1)
+    some = ("/".join(chance.sample(words, chance.randrange(4))).encode() for _ in range(3000))
+    data = b"".join(
+        b'192.0.2.%d - - [22/Feb/2026:22:10:01 +0300] "GET /%s HTTP/1.1" 200 1\n' % (n % 3, path)
+        for n, path in enumerate(some)
+    )
+    expected = counted(data, rules, is_compiled=False)[:2]
+    *found, _, builder = counted_by(data, rules, is_compiled=True)
+    assert tuple(found) == expected
+    assert not builder.slowed_by
+
+    monkeypatch.setattr(kernel, "MAX_FACTS", 64)
+    monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 14)
+    assert counted(data, rules, is_compiled=True)[:2] == expected
+
+
 def test_regular_lines_are_taken():
     """The properties above are not empty: the engine counts many of such lines by itself."""
     taken = total = 0

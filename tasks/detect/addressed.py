@@ -199,18 +199,6 @@ def decode(body: bytes, schema: pl.Schema) -> Addressed:
     return Addressed(rows.with_columns(columns).select(schema.names()).cast(schema), named)
 
 
-def is_within(body: bytes, minutes: tuple[int, int]) -> bool:
-    """
-    Whether any row of the table that was encoded as *body* is of these minutes, half-open.
-
-    Raises:
-        ValueError, PolarsError: It is damaged.
-    """
-    *_, rows = _frames(body)
-    found = pl.read_parquet(rows, columns=["minute"])["minute"]
-    return found.is_between(*minutes, closed="left").any()
-
-
 def _to_frames(table: Addressed) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Names, texts of categories, and rows that are numbers of both: only what is used."""
     compact = table.compact()
@@ -232,14 +220,10 @@ def _ranks(known: pl.Series, size: int) -> pl.Series:
 
 
 def _read_frames(body: bytes) -> Iterator[pl.DataFrame]:
-    return map(pl.read_parquet, _frames(body))
-
-
-def _frames(body: bytes) -> Iterator[bytes]:
     at = 0
     for _ in range(3):
         start = at + _SIZE_BYTES
         at = start + int.from_bytes(body[at:start], "little")
         if at > len(body):
             raise ValueError("it ends too early")
-        yield body[start:at]
+        yield pl.read_parquet(body[start:at])

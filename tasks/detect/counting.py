@@ -151,7 +151,4 @@ def _segment_without(counted: Counted, taken: Collection[LogObject]) -> "Segment
     if taken:
         owners = [r.log_object for r in counted.results for _ in r.extents]
         tally = tally.only([n for n, owner in enumerate(owners) if owner not in taken])
-    first, last = tally.first_minute, tally.last_minute
-    if first is None or last is None:
-        return None
-    return Segment(first, last, tally.parts)
+    return Segment(tally.parts) if tally.parts else None

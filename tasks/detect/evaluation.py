@@ -46,7 +46,7 @@ from tasks.store.engine import Transaction, chunks
 from tasks.store.incidents import close_incident, load_findings, stored_incidents, write_evidence
 from tasks.store.suspects import known_suspects, load_hours, replace_hours, suspected_hours
 from tasks.store.tallies import (
-    StoredSegment,
+    StoredPart,
     load_overlapping,
     load_pending,
     mark_evaluated,
@@ -137,9 +137,9 @@ class _Evaluation:
         self.allowed = 0
         self.shadow: dict[str, set[str]] = {rule.id: set() for rule in _shadow(rules).rules}
 
-    def update(self, pending_segments: Iterator[StoredSegment]) -> None:
-        """What these segments touch is up to date, as far as what is on record says it."""
-        touched, counted = self._touched(pending_segments)
+    def update(self, new: Iterator[StoredPart]) -> None:
+        """What these parts touch is up to date, as far as what is on record says it."""
+        touched, counted = self._touched(new)
         watches = [Watch(grouping) for grouping in self._groupings]
         affected: dict[str, list[Span]] = defaultdict(list)
         candidates: list[set[str]] = [set() for _ in watches]
@@ -162,13 +162,13 @@ class _Evaluation:
                 affected[source_ip] += spans
         self._update_incidents(affected)
 
-    def _touched(self, segments: Iterator[StoredSegment]) -> tuple[Touched, list[Touched]]:
+    def _touched(self, parts: Iterator[StoredPart]) -> tuple[Touched, list[Touched]]:
         """By any line, and of each grouping by a line that it counts."""
         counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
 
         def pieces() -> Iterator[pl.DataFrame]:
-            for segment in segments:
-                tally = _load(segment, self._all_rules, without=b"VS").tally
+            for part in parts:
+                tally = _load(part, self._all_rules, without=b"VS").tally
                 for own, grouping in zip(counted, self._groupings, strict=True):
                     own.append(grouping.touched(tally).hours)
                 yield Touched.by([tally]).hours
@@ -184,10 +184,10 @@ class _Evaluation:
         fast = [rule for rule in self._counted.rules if not rule.is_slow]
         survey = Survey(fast, (told[0][0], told[-1][1]))
         counter = HourCounter(self._counted, touched.own)
-        for segment in self._load_counts(needed):
+        for part in self._load_counts(needed):
             for watch in watches:
-                watch.notice(segment.tally, needed)
-            near = segment.tally.within(within)
+                watch.notice(part.tally, needed)
+            near = part.tally.within(within)
             survey.notice(near.counts, near.values)
             counter.add(near.counts, near.values)
         found, busy = counter.count()
@@ -214,19 +214,21 @@ class _Evaluation:
 
     def _load(self, spans: Sequence[Span], *, without: bytes = b"") -> Iterator[LoadedTally]:
         """What is on record of these minutes."""
-        within = (spans[0][0], spans[-1][1])
-        for segment in load_overlapping(self._connection, self._namespace, spans):
-            yield _load(segment, self._all_rules, without=without, minutes=within)
+        for part in load_overlapping(self._connection, self._namespace, spans):
+            loaded = _load(part, self._all_rules, without=without)
+            if not loaded.is_empty:
+                yield loaded
 
     def _load_counts(self, spans: Sequence[Span]) -> Iterator[LoadedTally]:
         """The same but for samples; slices that follow each other share most of it."""
         known = self._recent.keys()
-        for segment in load_overlapping(self._connection, self._namespace, spans, known):
-            loaded = self._recent.get(segment.segment_id)
+        for part in load_overlapping(self._connection, self._namespace, spans, known):
+            loaded = self._recent.get(part.key)
             if loaded is None:
-                loaded = _load(segment, self._all_rules, without=b"S")
-            self._recent.keep(segment.segment_id, loaded)
-            yield loaded
+                loaded = _load(part, self._all_rules, without=b"S")
+            self._recent.keep(part.key, loaded)
+            if not loaded.is_empty:
+                yield loaded
 
     def _update_groups(
         self, grouping: Grouping, touched: Touched, noticed: set[str]
@@ -386,9 +388,7 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
 
 
-def _load(
-    segment: StoredSegment, rules: RuleSet, *, without: bytes = b"", minutes: Span | None = None
-) -> LoadedTally:
-    stored = Tally.from_payloads(segment.payloads, segment.objects.keys(), without, minutes)
+def _load(part: StoredPart, rules: RuleSet, *, without: bytes = b"") -> LoadedTally:
+    stored = Tally.from_payloads([part.payload], part.objects.keys(), without)
     tally = Tally(*(read_digests(table, rules) for table in stored.tables))
-    return LoadedTally(roll_up(tally, rules.ipv6_prefix), segment.objects)
+    return LoadedTally(roll_up(tally, rules.ipv6_prefix), part.objects)

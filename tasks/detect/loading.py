@@ -12,6 +12,7 @@ from tasks.detect.addressed import Addressed, find_names, hash_names, texts_of
 from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.tally import Tally
 from tasks.detect.touched import Touched, needed_minutes
+from tasks.model.parts import PartKey
 
 _TOGETHER: Final = 500_000
 """Rows that are looked through at once: what is touched is looked up anew each time."""
@@ -34,35 +35,43 @@ class LoadedTally:
     object_keys: Mapping[int, str]
     """Object key of every extent in the tally."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return not any(table.height for table in self.tally.tables)
+
 
 class Recent:
-    """Tallies by the ids of their segments: those that were used last, up to a size."""
+    """Tallies of stored parts: those that were used last, up to a size."""
 
     def __init__(self, most_bytes: int = RECENT_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._tallies: dict[str, LoadedTally] = {}
-        self._sizes: dict[str, int] = {}
+        self._tallies: dict[PartKey, LoadedTally] = {}
+        self._sizes: dict[PartKey, int] = {}
+        self._bytes = 0
 
-    def keys(self) -> list[str]:
-        """The ids of all that are there."""
+    def keys(self) -> list[PartKey]:
+        """Of all that are there."""
         return list(self._tallies)
 
-    def get(self, segment_id: str) -> LoadedTally | None:
-        """What was kept last under this id, if it is still there."""
-        return self._tallies.get(segment_id)
+    def get(self, key: PartKey) -> LoadedTally | None:
+        """What was kept last under this key, if it is still there."""
+        return self._tallies.get(key)
 
-    def keep(self, segment_id: str, loaded: LoadedTally) -> None:
+    def keep(self, key: PartKey, loaded: LoadedTally) -> None:
         """It is there, unless it is too large by itself; what was not used for long may be gone."""
-        self._tallies.pop(segment_id, None)
-        self._tallies[segment_id] = loaded
-        if segment_id not in self._sizes:
+        self._tallies.pop(key, None)
+        self._tallies[key] = loaded
+        if key not in self._sizes:
             tables = loaded.tally.tables
-            self._sizes[segment_id] = sum(
+            self._sizes[key] = sum(
                 int(table.rows.estimated_size() + table.names.estimated_size()) for table in tables
             )
-        while sum(self._sizes.values()) > self._most_bytes:
+            self._bytes += self._sizes[key]
+        while self._bytes > self._most_bytes:
             oldest = next(iter(self._tallies))
-            del self._tallies[oldest], self._sizes[oldest]
+            del self._tallies[oldest]
+            self._bytes -= self._sizes.pop(oldest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
-from tasks.detect.addressed import Addressed, decode, encode, is_within, numbered
+from tasks.detect.addressed import Addressed, decode, encode, numbered
 from tasks.detect.engine import MAX_COUNTERS, Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -21,6 +21,7 @@ from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
 from tasks.model.errors import PermanentError
 from tasks.model.events import Event, EventCategory
+from tasks.model.parts import Part
 
 COUNTS: Final = pl.Schema(
     {
@@ -111,12 +112,17 @@ class Tally:
     @property
     def first_minute(self) -> int | None:
         """Minutes since the epoch of the earliest event; None when nothing was counted."""
-        return self.counts.rows["minute"].min()  # type: ignore[return-value]  # an integer column
+        return min((int(minutes.min()) for minutes in self._minutes), default=None)  # type: ignore[arg-type]  # integers
 
     @property
     def last_minute(self) -> int | None:
         """Minutes since the epoch of the latest event."""
-        return self.counts.rows["minute"].max()  # type: ignore[return-value]  # an integer column
+        return max((int(minutes.max()) for minutes in self._minutes), default=None)  # type: ignore[arg-type]  # integers
+
+    @property
+    def _minutes(self) -> list[pl.Series]:
+        """Of a part, one table has all rows."""
+        return [table.rows["minute"] for table in self.tables if table.height]
 
     def only(self, extents: Collection[int]) -> Self:
         """Return what these extents contributed."""
@@ -146,14 +152,12 @@ class Tally:
         parts: Iterable[bytes],
         keep: Collection[int] | None = None,
         without: bytes = b"",
-        minutes: tuple[int, int] | None = None,
     ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
 
         Args:
             without: Kinds of parts that are passed over: C(ounts), V(alues) or S(amples).
-            minutes: Half-open; parts with nothing in them may be passed over, too.
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -162,7 +166,7 @@ class Tally:
         for part in parts:
             if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
-            kind, table = _decode(part, minutes)
+            kind, table = _decode(part)
             tables[kind].append(table)
         tally = cls(*(Addressed.united(tables[k], _NOTHING[k]) for k in _KINDS))
         return tally if keep is None else tally.only(keep)
@@ -174,28 +178,22 @@ class WrittenTally:
 
     parts: Parts
     """Of Tally.to_payloads. What several of them say of one minute adds up."""
-    first_minute: int | None
-    """Minutes since the epoch of the earliest event; None when nothing was counted."""
-    last_minute: int | None
-    """Minutes since the epoch of the latest event."""
 
     @classmethod
     def of(cls, tallies: Iterable[Tally]) -> Self:
         """What all of these say."""
-        return reduce(cls.joined, tallies, cls(Parts(), None, None))
+        return reduce(cls.joined, tallies, cls(Parts()))
 
     def joined(self, tally: Tally) -> Self:
         """What both say, where this does not say it any more."""
-        minutes = (self.first_minute, self.last_minute, tally.first_minute, tally.last_minute)
-        known = [minute for minute in minutes if minute is not None]
-        self.parts.extend(tally.to_payloads())
-        return replace(
-            self, first_minute=min(known, default=None), last_minute=max(known, default=None)
-        )
+        first, last = tally.first_minute, tally.last_minute
+        if first is not None and last is not None:
+            self.parts.extend(Part(first, last, payload) for payload in tally.to_payloads())
+        return self
 
     def each(self) -> Iterator[Tally]:
         """The tally of each part."""
-        return (Tally.from_payloads([part]) for part in self.parts)
+        return (Tally.from_payloads([part.payload]) for part in self.parts)
 
     def only(self, extents: Collection[int]) -> Self:
         """What these extents contributed."""
@@ -203,7 +201,7 @@ class WrittenTally:
 
     def read(self) -> Tally:
         """All of it."""
-        return Tally.from_payloads(self.parts)
+        return Tally.from_payloads(part.payload for part in self.parts)
 
 
 class TallyBuilder:
@@ -616,7 +614,7 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     return table.sort(*counters, *(n for n in table.columns if n not in {*counters, "line"}))
 
 
-def _decode(part: bytes, minutes: tuple[int, int] | None = None) -> tuple[bytes, Addressed]:
+def _decode(part: bytes) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
@@ -627,8 +625,6 @@ def _decode(part: bytes, minutes: tuple[int, int] | None = None) -> tuple[bytes,
     try:
         if magic == _FIRST_MAGIC:
             return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
-        if minutes is not None and not is_within(body, minutes):
-            return kind, _NOTHING[kind]
         return kind, decode(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]

@@ -27,6 +27,7 @@ from tasks.model.objects import (
     SkippedObject,
     digest,
 )
+from tasks.model.parts import Part
 from tasks.store.engine import chunks, transaction, upsert
 from tasks.store.tables import file_sources, file_streams, log_objects, tally_segments
 
@@ -38,10 +39,8 @@ MAX_ATTEMPTS = 5
 class Segment:
     """The tally of a batch as it is stored."""
 
-    first_minute: int
-    last_minute: int
-    payloads: Iterable[bytes]
-    """Parts, each well below MySQL's largest packet (16 MB); to be gone through again and again."""
+    parts: Iterable[Part]
+    """Each well below MySQL's largest packet (16 MB); to be gone through again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,14 +376,18 @@ class Ledger:
         common = {
             "namespace": self._namespace,
             "segment_id": digest(*ids),
-            "first_minute": segment.first_minute,
-            "last_minute": segment.last_minute,
             "recorded_at": now,
         }
         mine = (tally_segments.c.namespace, tally_segments.c.segment_id)
         connection.execute(delete(tally_segments).where(*(c == common[c.name] for c in mine)))
-        for part, payload in enumerate(segment.payloads):
-            row = {**common, "part": part, "payload": payload}
+        for number, part in enumerate(segment.parts):
+            row = {
+                **common,
+                "part": number,
+                "first_minute": part.first_minute,
+                "last_minute": part.last_minute,
+                "payload": part.payload,
+            }
             connection.execute(insert(tally_segments), row)
 
 

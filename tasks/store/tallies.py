@@ -4,22 +4,28 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from tasks.store.engine import MAX_IN, chunks
+from tasks.model.parts import PartKey
+from tasks.store.engine import chunks
 from tasks.store.tables import log_objects, tally_segments
 
 LOAD_BYTES = 4 * 1024**2
-"""Compressed, of segments that are loaded together; a single one may be larger."""
+"""Of parts that are loaded together."""
+
+
+MAX_TOGETHER = 300
+"""Parts; SQLite takes up to a thousand conditions."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSegment:
-    """A segment, and which of its extents are wanted."""
+class StoredPart:
+    """A part of a segment, and which extents are wanted of it."""
 
-    segment_id: str
-    payloads: tuple[bytes, ...]
+    key: PartKey
+    payload: bytes
     objects: Mapping[int, str]
     """Extent ordinal to object key."""
 
@@ -54,11 +60,9 @@ def pending(connection: Connection, namespace: str) -> Pending:
     return Pending(segments, states)
 
 
-def load_pending(
-    connection: Connection, namespace: str, wanted: Pending
-) -> Iterator[StoredSegment]:
+def load_pending(connection: Connection, namespace: str, wanted: Pending) -> Iterator[StoredPart]:
     """The pending extents' own counts, also of those that were withdrawn."""
-    sizes: dict[str, int] = {}
+    sizes: dict[PartKey, int] = {}
     for chunk in chunks(list(wanted.segments)):
         mine = tally_segments.c.segment_id.in_(chunk)
         sizes |= _sizes(connection, namespace, mine)
@@ -69,25 +73,25 @@ def load_overlapping(
     connection: Connection,
     namespace: str,
     spans: Iterable[tuple[int, int]],
-    known: Collection[str] = (),
-) -> Iterator[StoredSegment]:
+    known: Collection[PartKey] = (),
+) -> Iterator[StoredPart]:
     """
-    Segments with anything in these minutes, each once.
+    Parts with anything in these minutes, each once.
 
     Only extents that count now are wanted of them.
 
     Args:
         spans: Minutes since the epoch, half-open.
-        known: Ids of segments that come without their payloads.
+        known: Parts that come without their payloads.
     """
-    sizes: dict[str, int] = {}
+    sizes: dict[PartKey, int] = {}
     for start, end in spans:
         overlapping = (tally_segments.c.last_minute >= start, tally_segments.c.first_minute < end)
         sizes |= _sizes(connection, namespace, *overlapping)
-    counting = _counting(connection, list(sizes))
-    there = [segment_id for segment_id in known if segment_id in counting]
-    yield from (StoredSegment(segment_id, (), counting[segment_id]) for segment_id in there)
-    asked = {segment_id: sizes[segment_id] for segment_id in sizes.keys() - set(there)}
+    counting = _counting(connection, sorted({segment_id for segment_id, _ in sizes}))
+    there = [key for key in known if key in sizes and key[0] in counting]
+    yield from (StoredPart(key, b"", counting[key[0]]) for key in there)
+    asked = {key: sizes[key] for key in sizes.keys() - set(there)}
     yield from _load(connection, namespace, asked, counting)
 
 
@@ -106,15 +110,14 @@ def mark_evaluated(connection: Connection, wanted: Pending) -> None:
             )
 
 
-def _sizes(connection: Connection, namespace: str, *wanted: ColumnElement[bool]) -> dict[str, int]:
-    """Bytes by segment id."""
-    columns = (tally_segments.c.segment_id, func.length(tally_segments.c.payload))
+def _sizes(
+    connection: Connection, namespace: str, *wanted: ColumnElement[bool]
+) -> dict[PartKey, int]:
+    """Bytes by part."""
+    size = func.length(tally_segments.c.payload)
+    columns = (tally_segments.c.segment_id, tally_segments.c.part, size)
     parts = select(*columns).where(tally_segments.c.namespace == namespace, *wanted)
-    sizes: dict[str, int] = defaultdict(int)
-    # not summed up in SQL: SQLite would read all payloads, and not just how long they are
-    for segment_id, size in connection.execute(parts):
-        sizes[segment_id] += size
-    return sizes
+    return {(segment_id, part): size for segment_id, part, size in connection.execute(parts)}
 
 
 def _counting(connection: Connection, segment_ids: Sequence[str]) -> dict[str, dict[int, str]]:
@@ -133,29 +136,32 @@ def _counting(connection: Connection, segment_ids: Sequence[str]) -> dict[str, d
 def _load(
     connection: Connection,
     namespace: str,
-    sizes: Mapping[str, int],
+    sizes: Mapping[PartKey, int],
     wanted: Mapping[str, Mapping[int, str]],
-) -> Iterator[StoredSegment]:
-    """Small segments many at a time, large ones one by one: neither time nor memory is wasted."""
-    for group in _groups({s: size for s, size in sorted(sizes.items()) if s in wanted}):
+) -> Iterator[StoredPart]:
+    """Small parts many at a time, large ones one by one: neither time nor memory is wasted."""
+    mine, part = tally_segments.c.segment_id, tally_segments.c.part
+    for group in _groups({key: size for key, size in sorted(sizes.items()) if key[0] in wanted}):
+        # not pairs in a list, for which MariaDB would go through all there is
+        numbers = {s: [n for _, n in keys] for s, keys in groupby(group, key=itemgetter(0))}
+        there = or_(*(and_(mine == s, part.in_(some)) for s, some in numbers.items()))
         parts = connection.execute(
-            select(tally_segments.c.segment_id, tally_segments.c.payload)
-            .where(tally_segments.c.namespace == namespace, tally_segments.c.segment_id.in_(group))
-            .order_by(tally_segments.c.segment_id, tally_segments.c.part)
+            select(mine, part, tally_segments.c.payload)
+            .where(tally_segments.c.namespace == namespace, there)
+            .order_by(mine, part)
         )
-        for segment_id, rows in groupby(parts.all(), key=lambda row: row.segment_id):
-            payloads = tuple(row.payload for row in rows)
-            yield StoredSegment(segment_id, payloads, wanted[segment_id])
+        for segment_id, number, payload in parts.all():
+            yield StoredPart((segment_id, number), payload, wanted[segment_id])
 
 
-def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    group: list[str] = []
+def _groups(sizes: Mapping[PartKey, int]) -> Iterator[list[PartKey]]:
+    group: list[PartKey] = []
     total = 0
-    for segment_id, size in sizes.items():
-        if group and (total + size > LOAD_BYTES or len(group) == MAX_IN):
+    for key, size in sizes.items():
+        if group and (total + size > LOAD_BYTES or len(group) == MAX_TOGETHER):
             yield group
             group, total = [], 0
-        group.append(segment_id)
+        group.append(key)
         total += size
     if group:
         yield group

@@ -29,6 +29,8 @@ from tests.benchmarks.access_log import access_log
 from tests.benchmarks.other_formats import FORMATS, log_as
 
 MIB = 1024**2
+ALL_TIME = (-(2**31), 2**31)
+"""In minutes."""
 _COMPILED_BYTES = 64 * MIB
 """Compiling is worth its time for a log of this size."""
 
@@ -79,23 +81,32 @@ def run_job(paths: Sequence[str], threads: int) -> None:
     from tasks.detect.rules import load_rules
     from tasks.detect.tally import Tally
     from tasks.detect.touched import Touched, needed_minutes, told_minutes
+    from tasks.model.parts import Part, PartKey
 
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        payloads = list(pool.map(lambda path: count_file(path).parts, paths))
+        tables = list(pool.map(lambda path: count_file(path).parts, paths))
     counted = perf_counter() - started
+    parts = [
+        ((path, number), part)
+        for path, own in zip(paths, tables, strict=True)
+        for number, part in enumerate(own)
+    ]
 
-    def tallies(without: bytes, minutes: tuple[int, int] | None = None) -> Iterator[LoadedTally]:
-        for path, parts in zip(paths, payloads, strict=True):
-            yield LoadedTally(Tally.from_payloads(parts, None, without, minutes), {0: path})
+    def load(key: PartKey, part: Part, without: bytes) -> LoadedTally:
+        return LoadedTally(Tally.from_payloads([part.payload], None, without), {0: key[0]})
 
-    def counts() -> Iterator[LoadedTally]:
-        for path, parts in zip(paths, payloads, strict=True):
-            found = recent.get(path)
-            if found is None:
-                found = LoadedTally(Tally.from_payloads(parts, without=b"S"), {0: path})
-            recent.keep(path, found)
-            yield found
+    def tallies(without: bytes, minutes: tuple[int, int] = ALL_TIME) -> Iterator[LoadedTally]:
+        for key, part in parts:
+            if part.first_minute < minutes[1] and part.last_minute >= minutes[0]:
+                yield load(key, part, without)
+
+    def counts(minutes: tuple[int, int]) -> Iterator[LoadedTally]:
+        for key, part in parts:
+            if part.first_minute < minutes[1] and part.last_minute >= minutes[0]:
+                found = recent.get(key) or load(key, part, b"S")
+                recent.keep(key, found)
+                yield found
 
     # as runs do it: slice by slice, and only of those who may be suspicious
     rules, recent = load_rules(), Recent()
@@ -106,16 +117,16 @@ def run_job(paths: Sequence[str], threads: int) -> None:
         spans = needed_minutes(piece, rules), told_minutes(piece, rules)
         needed, told = ((span[0][0], span[-1][1]) for span in spans)
         survey = Survey(fast, told)
-        for each in counts():
+        for each in counts(needed):
             near = each.tally.within(needed)
             survey.notice(near.counts, near.values)
         ips = piece.only(survey.candidates()).ips
         lines = load_within(tallies(b"CV", told), ips, told).samples
-        few = replace(load_within(counts(), ips, needed), samples=lines)
+        few = replace(load_within(counts(needed), ips, needed), samples=lines)
         hours += len(judge(rules, few, piece))
     print(json.dumps({
         "counting_seconds": counted, "suspect_hours": hours,
-        "stored_mib": sum(len(part) for parts in payloads for part in parts) / MIB,
+        "stored_mib": sum(len(part.payload) for _, part in parts) / MIB,
     }))  # fmt: skip
 
 

@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
 from typing import TypeVar
@@ -15,14 +16,17 @@ from sqlalchemy import func, select
 
 from tasks.collect.source import open_source
 from tasks.detect.counting import Counted, commit_batch, count_batch
+from tasks.detect.tally import Tally, WrittenTally
 from tasks.model.errors import TransientError
 from tasks.model.objects import Batch, BatchResult, Location, ObjectResult
 from tasks.store.engine import transaction
 from tasks.store.ledger import MAX_ATTEMPTS, Ledger
 from tasks.store.tables import file_streams, log_objects, tally_segments
+from tasks.store.tallies import load_overlapping
 from tests.bare_scans import NOW, Scans, Shelf, shelf
 
 T = TypeVar("T")
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 LINE = '203.0.113.7 - - [01/Jan/2026:00:0{}:01 +0000] "GET /a?id=1+union+select+{} HTTP/1.1" 200 9 "-" "x"\n'
 
 
@@ -333,6 +337,25 @@ def test_a_segment_that_is_stored_again_has_no_parts_of_before(scans):
         scans.run(source)
 
     assert requests_of(scans) == 1
+
+
+def test_of_a_large_segment_only_parts_of_the_time_asked_for_are_loaded(scans):
+    """What was counted piece by piece is stored so; a part that is known comes without its bytes."""
+    batch, counted = read(scans, shelf({"first": attack(1), "second": attack(5)}))
+    pieces = WrittenTally.of(counted.tally.read().only([extent]) for extent in (0, 1))
+    commit(scans, (batch, replace(counted, tally=pieces)))
+    start = int(NEW_YEAR.timestamp()) // 60
+
+    with transaction(scans.engine) as connection:
+        load = partial(load_overlapping, connection, scans.namespace)
+        one, *others = found = list(load([(start + 5, start + 6)]))
+        again = list(load([(start + 5, start + 6)], known=[one.key]))
+        everything = list(load([(start, start + 60)]))
+
+    tally = Tally.from_payloads(part.payload for part in found)
+    assert tally.counts.rows["minute"].to_list() == [start + 5]
+    assert again == [replace(one, payload=b""), *others]
+    assert len(everything) == 2 * len(found)
 
 
 def test_an_unfinished_last_line_is_counted_and_then_replaced(scans, tmp_path):

@@ -83,6 +83,7 @@ def run_job(paths: Sequence[str], threads: int) -> None:
     from tasks.detect.touched import Touched, needed_minutes, told_minutes
     from tasks.model.parts import Part, PartKey
 
+    rules = load_rules()
     started = perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         tables = list(pool.map(lambda path: count_file(path).parts, paths))
@@ -109,7 +110,7 @@ def run_job(paths: Sequence[str], threads: int) -> None:
                 yield found
 
     # as runs do it: slice by slice, and only of those who may be suspicious
-    rules, recent = load_rules(), Recent()
+    recent = Recent()
     fast = [rule for rule in rules.rules if not rule.is_slow]
     touched = Touched.united(Touched.by([each.tally]).hours for each in tallies(b"VS"))
     hours = 0

@@ -225,14 +225,13 @@ class Survey:
 
     def notice(self, counts: Addressed, values: Addressed) -> None:
         """What these rows say of those whom they are about."""
-        hashes = hash_names(counts.names).to_numpy()
-        minutes = counts.rows["minute"].to_numpy()
+        (hashes, counted), (value_hashes, seen) = _by_hash(counts), _by_hash(values)
+        minutes = counted["minute"].to_numpy()
         is_spoken = (minutes >= self._spoken[0]) & (minutes < self._spoken[1])
         is_active = np.zeros(len(hashes), np.bool_)
-        is_active[counts.rows["ip"].to_numpy()[is_spoken]] = True
+        is_active[counted["ip"].to_numpy()[is_spoken]] = True
         self._active.append(hashes[is_active])
-        totals = _Totals(counts.rows, values.rows, len(hashes), values.names.len())
-        value_hashes = hash_names(values.names).to_numpy()
+        totals = _Totals(counted, seen, len(hashes), len(value_hashes))
         for rule, sizes in self._sizes.items():
             found = totals.sizes(rule)
             if found is not None:
@@ -252,6 +251,13 @@ class Survey:
                 found.append(hashes[total >= rule.threshold])
         active = np.concatenate([_NO_HASHES, *self._active])
         return pl.Series(np.intersect1d(np.concatenate(found), active))
+
+
+def _by_hash(table: Addressed) -> tuple[Hashes, pl.DataFrame]:
+    """The hashes of names, each once: a network has one name for each address; and the rows."""
+    hashes, numbers = np.unique(hash_names(table.names).to_numpy(), return_inverse=True)
+    ip = pl.Series("ip", numbers.astype(np.uint32)).gather(table.rows["ip"])
+    return hashes, table.rows.with_columns(ip)
 
 
 class _Totals:

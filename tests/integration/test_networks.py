@@ -53,6 +53,13 @@ def failure(source_ip, minute=0, hour=3, user="root"):
     )
 
 
+def missing(number):
+    return (
+        f"2001:db8:1:2::{number:x} - - [01/Jan/2026:00:00:{number % 60:02} +0000] "
+        f'"GET /missing-{number} HTTP/1.1" 404 9 "-" "x"\n'
+    )
+
+
 def spread(count=8, *, addresses=8, network="203.0.113.{}", **when):
     return "".join(failure(network.format(1 + n % addresses), **when) for n in range(count))
 
@@ -76,6 +83,16 @@ def test_an_ipv6_network_is_a_48(scans):
     (incident,) = scans.incidents()
 
     assert incident.subject == "2001:db8:7::/48 (mostly 2001:db8:7:1::/64)"
+
+
+def test_a_client_that_changes_its_address_within_a_64_is_one_client(scans):
+    """Each address asks for one page that is missing; their /64 asks for as many as it takes."""
+    scans.rules = SHIPPED
+    scans.run(shelf({"a.log": "".join(map(missing, range(1, 301)))}))
+    (incident,) = scans.incidents()
+
+    assert incident.source_ip == "2001:db8:1:2::/64"
+    assert "http-missing-paths" in {f.rule_id for f in incident.findings}
 
 
 @pytest.mark.parametrize(

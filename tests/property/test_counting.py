@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.detect import loading
-from tasks.detect.addressed import hash_names
+from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.counted_hours import (
     CountedHours,
     affected_by_hours,
@@ -284,6 +284,12 @@ def test_slices_of_long_windows_say_once_what_the_whole_says(lines, width, size,
     )
 
 
+def named_by_row(table: Addressed) -> Addressed:
+    """The same with a name for each row, as networks have one for each address."""
+    ips = pl.int_range(table.height, dtype=pl.UInt32, eager=True).alias("ip")
+    return Addressed(table.rows.with_columns(ips), table.names.gather(table.rows["ip"]))
+
+
 @patiently
 @given(st.lists(some_lines, min_size=1, max_size=3), st.integers(1, 4))
 def test_a_survey_leaves_whoever_is_found(extents, width):
@@ -298,7 +304,7 @@ def test_a_survey_leaves_whoever_is_found(extents, width):
         survey = Survey(fast, (told[0][0], told[-1][1]))
         for tally in tallies:
             near = tally.tally.within((needed[0][0], needed[-1][1]))
-            survey.notice(near.counts, near.values)
+            survey.notice(named_by_row(near.counts), named_by_row(near.values))
         found = {h.source_ip for h in evaluate(RULES, tallies, piece)}
 
         assert {*hash_names(pl.Series([*found], dtype=pl.String))} <= {*survey.candidates()}

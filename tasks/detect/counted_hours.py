@@ -463,6 +463,8 @@ def _busy(slow: RuleSet, found: CountedHours) -> Touched:
             table, size = found.values, pl.len()
         else:
             table, size = found.counts, pl.col("count").sum()
+        # of an hour in many parts, an IP may have its rows under several names
+        table = table.canonical()
         mine = choose(table.rows, {rule.counter})
         busy = mine.group_by(_PAIR).agg(size.alias("size")).filter(pl.col("size") >= _share(rule))
         ip_hash = hash_names(table.names).gather(busy["ip"])

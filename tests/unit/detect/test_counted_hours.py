@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.detect import counted_hours as counted_hours_module
 from tasks.detect.counted_hours import (
     CountedHours,
     HourCounter,
@@ -9,6 +10,7 @@ from tasks.detect.counted_hours import (
     count_hours,
     evaluate_hours,
     needed_hours,
+    slow_candidates,
 )
 from tasks.detect.incidents import chain
 from tasks.detect.loading import load
@@ -129,6 +131,19 @@ def test_payloads_give_back_what_was_counted():
     again = CountedHours.from_payloads(reversed(parts))
 
     assert sorted(again.to_payloads()) == sorted(counted.to_payloads())
+
+
+def test_an_hour_in_many_parts_is_as_busy_as_in_one(monkeypatch):
+    """Who has rows in several parts of an hour is looked at with all of them."""
+    missing = [request(NEW_YEAR + n, f"/missing/{n}", status=404) for n in range(40)]
+    whole, _ = counted_hours(missing)
+    monkeypatch.setattr(counted_hours_module, "_MAX_BYTES", 1)
+    parts = whole.to_payloads()
+
+    assert len(parts) > len(missing)
+    found = slow_candidates(RULES, [CountedHours.from_payloads(parts)]).to_list()
+    assert found == slow_candidates(RULES, [whole]).to_list()
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("part", [b"", b"MWH2C", b"MWH1X", b"MWH1Cnonsense"])

@@ -1,8 +1,7 @@
-"""Tables whose rows number their source IPs, and how such tables are stored."""
+"""Tables whose rows number their source IPs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Final, Self
 
 import numpy as np
@@ -142,44 +141,9 @@ def numbered(schema: pl.Schema) -> pl.Schema:
     return pl.Schema(("ip", pl.UInt32()) if n == "source_ip" else (n, k) for n, k in schema.items())
 
 
-def encode(
-    header: bytes, table: Addressed, max_bytes: int, piece_rows: int = 500_000
-) -> Iterator[bytes]:
+def decode_parquet(body: bytes, schema: pl.Schema) -> Addressed:
     """
-    Parts of at most *max_bytes*, or of one row; each starts with *header*.
-
-    The same content gives the same bytes, as long as *table* is canonical: what the numbers in a
-    part are follows from the texts in that part.
-
-    Args:
-        piece_rows: That many rows nearly always fit; what does not fit is encoded twice.
-    """
-    for rows in table.rows.iter_slices(piece_rows):
-        yield from _encode(header, replace(table, rows=rows), max_bytes)
-
-
-def _encode(header: bytes, table: Addressed, max_bytes: int) -> Iterator[bytes]:
-    if not table.height:
-        return
-    file = BytesIO()
-    file.write(header)
-    for frame in _to_frames(table):
-        content = BytesIO()
-        frame.write_parquet(content, compression="zstd", statistics=False)
-        file.write(content.tell().to_bytes(_SIZE_BYTES, "little"))
-        file.write(content.getbuffer())
-    size = file.tell()
-    if size <= max_bytes or table.height == 1:
-        yield file.getvalue()
-        return
-    pieces = min(table.height, size // max_bytes + 2)
-    for rows in table.rows.iter_slices(-(-table.height // pieces)):
-        yield from _encode(header, replace(table, rows=rows), max_bytes)
-
-
-def decode(body: bytes, schema: pl.Schema) -> Addressed:
-    """
-    The table that was encoded as *body*, which is a part without its header.
+    The table that was encoded as *body*, as parts were before they had columns of their own.
 
     Args:
         schema: Of its rows.
@@ -197,20 +161,6 @@ def decode(body: bytes, schema: pl.Schema) -> Addressed:
     if rows.height and rows["ip"].max() >= named.len():  # type: ignore[operator]  # integers
         raise ValueError("it lacks a source IP")
     return Addressed(rows.with_columns(columns).select(schema.names()).cast(schema), named)
-
-
-def _to_frames(table: Addressed) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Names, texts of categories, and rows that are numbers of both: only what is used."""
-    compact = table.compact()
-    rows, texts = compact.rows, pl.Series([], dtype=pl.String)
-    for name, column in zip(rows.columns, rows.get_columns(), strict=True):
-        if column.dtype == pl.Categorical:
-            # not by the number that a category has in this process
-            known = column.unique().sort()
-            texts, numbers = known.cast(pl.String), column.to_physical()
-            ranks = _ranks(known.to_physical(), int(numbers.max()) + 1)  # type: ignore[arg-type]  # an integer
-            rows = rows.with_columns(ranks.gather(numbers).alias(name))
-    return compact.names.alias("name").to_frame(), texts.alias("text").to_frame(), rows
 
 
 def _ranks(known: pl.Series, size: int) -> pl.Series:

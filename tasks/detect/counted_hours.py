@@ -17,14 +17,14 @@ from polars.exceptions import PolarsError
 
 from tasks.detect.addressed import (
     Addressed,
-    decode,
-    encode,
+    decode_parquet,
     hash_names,
     number_names,
     numbered,
     recode,
     texts_of,
 )
+from tasks.detect.columns import columns_of, decode, encode
 from tasks.detect.evidence import (
     assemble,
     choose_lines,
@@ -41,9 +41,10 @@ from tasks.detect.windows import match_all
 from tasks.model.errors import PermanentError
 
 _PAIR: Final = ["ip", "hour"]
-_MAGIC: Final = b"MWH2"
+_MAGIC: Final = b"MWH3"
+_PARQUET_MAGIC: Final = b"MWH2"
 _FIRST_MAGIC: Final = b"MWH1"
-"""Of parts that hold a text in every row; they are still read."""
+"""Of parts in Parquet, and of those with a text in every row; they are still read."""
 _TOGETHER: Final = 1_000_000
 """Rows that are looked through at once."""
 _MAX_BYTES: Final = 4 * 1024**2
@@ -142,7 +143,7 @@ class CountedHours:
         return [
             part
             for kind, table in zip(_TABLES, self.tables, strict=True)
-            for part in encode(_MAGIC + kind, _in_order(table), _MAX_BYTES)
+            for part in encode(_MAGIC + kind, columns_of(_in_order(table)), _MAX_BYTES)
         ]
 
     @classmethod
@@ -494,7 +495,7 @@ def _in_order(table: Addressed) -> Addressed:
 
 def _decode(part: bytes) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
-    if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _TABLES:
+    if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _TABLES:
         raise PermanentError(
             f"Counted hours in the database start with {part[:5]!r}, which this version does not "
             "know; use the version of Middlewatch that wrote them, or a newer one."
@@ -503,7 +504,8 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     try:
         if magic == _FIRST_MAGIC:
             return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
-        return kind, decode(body, numbered(schema))
+        read = decode if magic == _MAGIC else decode_parquet
+        return kind, read(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,13 +36,12 @@ from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.lines import Block
 from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.addressed import Addressed
 from tasks.detect.classes import CLASSES_SHIFT, Classifier
+from tasks.detect.columns import END_OF_TEXT, Texts, read_texts
 from tasks.detect.judged import hash_value
 from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
     COUNTER_BITS,
-    END_OF_TEXT,
     Names,
     PackedCounts,
     PackedSamples,
@@ -51,10 +49,8 @@ from tasks.detect.packed import (
     Sampled,
     Sizes,
     Words,
-    join_texts,
     order_addresses,
     pack,
-    read_texts,
 )
 from tasks.detect.proving import Views
 from tasks.detect.regular import is_decided, is_within_reach, users_taken
@@ -69,10 +65,6 @@ Rows = npt.NDArray[np.int32]
 Lines = npt.NDArray[np.int32]
 Line = npt.NDArray[np.int32]
 Text = npt.NDArray[np.uint8]
-Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
-"""Counts, values and samples with the texts of source IPs."""
-Numbered = tuple[Addressed, Addressed, Addressed]
-"""The same as a tally has them."""
 Ends = npt.NDArray[np.int64]
 
 _COLD_BYTES: Final = 15 * 64 * 1024
@@ -103,8 +95,6 @@ _SHORT: Final = 2000
 _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
-_MAPPED: Final = 0xFFFF << 32
-"""How the kernel has IPv4 addresses: as they are mapped into IPv6."""
 
 _CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
 """Access lines state their year and zone, so any clock reads them alike."""
@@ -175,13 +165,10 @@ class Engine:
         if self._columns is not None:
             self._columns.drop(extent)
 
-    def unite(self, tables: Tables) -> Numbered | None:
-        """
-        All that was counted, with what is in *tables*, reduced and in order; None: it is nothing.
-
-        Minutes in *tables* can be packed.
-        """
-        return None if self._columns is None else self._columns.unite(tables)
+    def spill(self) -> None:
+        """Everything counted so far is written."""
+        if self._columns is not None:
+            self._columns.spill()
 
 
 class _Source:
@@ -356,7 +343,7 @@ class _Columns:
             self._classifier.forget()
             self._forget_outcomes()
         if state[k.S_IPS] > _MAX_IPS:
-            self._builder.spill()
+            self.spill()
             self._ip_slots.fill(-1)
             self._full_counts.fill(0)
             state[k.S_IPS] = 0
@@ -366,7 +353,7 @@ class _Columns:
         """So many *more* can be numbered; says whether none has a number any more."""
         outcomes = self._outcomes
         if len(outcomes.counters) + more > MAX_COUNTERS:
-            self._builder.spill()
+            self.spill()
             outcomes.forget_counters()
             self._full_counts.fill(0)
         elif len(outcomes.judged) + more <= MAX_OUTCOMES:
@@ -641,19 +628,19 @@ class _Columns:
             self._text_of(source.line(number, start, stop), bytes(source.text[start:stop]))
             for start, stop, number in lines[others][:, [k.START, k.END, k.NUMBER]].tolist()
         ]
-        sizes_of_others, texts_of_others = join_texts(spelled)
+        more = Texts.of(pl.Series(spelled, dtype=pl.String))
         copied = (sizes >= 0).nonzero()[0]
         return (
             np.append(copied, others),
-            np.append(sizes[copied], sizes_of_others),
-            np.append(texts, texts_of_others),
+            np.append(sizes[copied], more.sizes),
+            np.append(texts, more.joined),
         )
 
-    def _text_of(self, line: bytes, access_line: bytes) -> bytes:
+    def _text_of(self, line: bytes, access_line: bytes) -> str:
         if len(line) <= _SHORT and line.isascii():
-            return line
+            return line.decode()
         event = _parse(access_line)
-        return self._builder.sample_text(event, line, self._builder.judge(event)).encode()
+        return self._builder.sample_text(event, line, self._builder.judge(event))
 
     def _make_room_for_results(self) -> None:
         results = (self._packed, self._values, self._samples)
@@ -661,7 +648,7 @@ class _Columns:
             for result in results:
                 result.compact()
             if 2 * sum(result.size for result in results) > _MOST_BYTES:
-                self._builder.spill()
+                self.spill()
 
     def _drain(self) -> None:
         used = self._counts.nonzero()[0]
@@ -678,65 +665,17 @@ class _Columns:
         self._values.drop(extent)
         self._samples.drop(extent)
 
-    def unite(self, tables: Tables) -> Numbered:
-        """All that was counted, with what is in *tables*; none is left here."""
-        counts, values, samples = tables
-        names = counts["source_ip"].unique()
-        ips = self._number_names(names)
-        combinations = counts["counters"].cast(pl.String).unique()
-        counters = [
-            self._outcomes.number_counters(self._builder.counters_of(text)) for text in combinations
-        ]
-        value_counters = values["counter"].cast(pl.String).unique()
-        value_numbers = self._outcomes.number_values(value_counters)
-        self._packed.add_each(
-            counts["extent"].to_numpy(),
-            _pack_rows(counts, (names, ips), "counters", (combinations, counters)),
-            counts["count"].to_numpy(),
-        )
-        self._values.add(
-            values["extent"].to_numpy(),
-            _pack_rows(values, (names, ips), "counter", (value_counters, value_numbers)),
-            values["value_hash"].to_numpy(),
-        )
-        self._samples.add(
-            Sampled(
-                samples["extent"].to_numpy(),
-                _pack_rows(samples, (names, ips), "counters", (combinations, counters)),
-                samples["line_hash"].to_numpy(),
-                samples["line_number"].to_numpy(),
-                *join_texts([line.encode() for line in samples["line"]]),
-            )
-        )
-        return self._pop_tables()
-
-    def _pop_tables(self) -> Numbered:
+    def spill(self) -> None:
+        """Everything counted so far is written; none is left here."""
         self._drain()
         ips = self._names()
         counters = Names.of(pl.Series(list(self._outcomes.counters), dtype=pl.String))
         of_values = Names.of(pl.Series(list(self._outcomes.value_counters), dtype=pl.String))
-        counts = self._packed.pop_table(ips, counters)
-        return (
-            counts,
-            self._values.pop_table(ips, of_values),
-            self._samples.pop_table(ips, counters),
+        self._builder.write_columns(
+            self._packed.pop(ips, counters),
+            self._values.pop(ips, of_values),
+            self._samples.pop(ips, counters),
         )
-
-    def _number_names(self, names: pl.Series) -> Ends:
-        """The numbers of addresses by their canonical texts."""
-        values = [int(ip_address(name)) for name in names]
-        low = (1 << 64) - 1
-        addresses = [
-            (0, value | _MAPPED) if ":" not in name else (value >> 64, value & low)
-            for name, value in zip(names, values, strict=True)
-        ]
-        numbers = np.empty(len(addresses), np.int64)
-        self._make_room_for_ips(len(addresses))
-        self._k.number_ips(
-            np.array(addresses, np.uint64).reshape(-1, 2),
-            self._ip_slots, self._ip_keys, self._state, numbers,
-        )  # fmt: skip
-        return numbers
 
     def _names(self) -> Names:
         """Canonical texts of the addresses that have counts."""
@@ -786,15 +725,3 @@ def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel
 def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts
     start, length = texts.records[number, : kernel.KIND].tolist()
     return texts.arena[start : start + length].tobytes()  # type: ignore[no-any-return]
-
-
-def _pack_rows(
-    table: pl.DataFrame,
-    ips: tuple[pl.Series, Ends],
-    name: str,
-    counters: tuple[pl.Series, Sequence[int]],
-) -> Words:
-    """The keys of rows whose addresses, and the counters in column *name*, have numbers."""
-    ip = table["source_ip"].replace_strict(*ips, return_dtype=pl.UInt64)
-    counter = table[name].cast(pl.String).replace_strict(*counters, return_dtype=pl.UInt64)
-    return pack(ip.to_numpy(), table["minute"].to_numpy(), counter.to_numpy())

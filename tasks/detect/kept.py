@@ -8,8 +8,8 @@ when that changes. Rows are those of `kernel.scan_lines`, keys those of `packed.
 import numpy as np
 from numba import njit
 
+from tasks.detect.columns import END_OF_TEXT
 from tasks.detect.kernel import IP, LENGTH, MINUTE, OFFSET, PATH, REQUEST, TARGET_END
-from tasks.detect.packed import END_OF_TEXT
 
 MAX_NAME = 41
 """Bytes of the longest address, with what ends it."""
@@ -107,7 +107,7 @@ def mark_lowest(order, extents, places, hashes, numbers, counters, slot_ends, sl
     Mark the lines that are among the lowest hashes of a slot of theirs.
 
     Args:
-        order: Rows by extent, place and hash.
+        order: Rows by place, extent and hash.
         slot_ends: Where the slots of each combination of counters end in *slots*.
         limits: By slot.
         keep: False so far. Of lines with the same hash the one with the smallest number is kept.
@@ -154,6 +154,25 @@ def pick_texts(texts, sizes, keep, target):
             at += size
         read += size
     return at
+
+
+@njit(cache=True, nogil=True)
+def order_texts(texts, sizes, order):
+    """The texts in this order of their numbers."""
+    starts = np.empty(sizes.size, np.int64)
+    at = np.int64(0)
+    for number in range(sizes.size):
+        starts[number] = at
+        at += np.int64(sizes[number])
+    target = np.empty(at, np.uint8)
+    at = np.int64(0)
+    for number in order:
+        start, size = starts[number], np.int64(sizes[number])
+        text, copy = texts[start : start + size], target[at : at + size]
+        for offset in range(size):
+            copy[offset] = text[offset]
+        at += size
+    return target
 
 
 # values

@@ -496,13 +496,6 @@ def regrow_ips(slots, keys, state):
         _number_ip(keys[number, 0], keys[number, 1], slots, keys, state)
 
 
-@njit(cache=True, nogil=True)
-def number_ips(addresses, slots, keys, state, numbers):
-    """Number these addresses, for all of which there is room."""
-    for row in range(addresses.shape[0]):
-        numbers[row] = _number_ip(addresses[row, 0], addresses[row, 1], slots, keys, state)
-
-
 @njit(cache=True, nogil=True, inline="always")
 def _number_text(data, start, end, kind, h, texts):
     """The number of a text of a kind: one is given when it has none. Equal means equal bytes."""

@@ -1,14 +1,13 @@
-"""What was counted as integers: 64-bit keys and hashes, until tables are made of them."""
+"""What was counted as integers: 64-bit keys and hashes, until it is stored."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tasks.detect.addressed import Addressed
+from tasks.detect.columns import Column, Columns, Named, Texts
 from tasks.detect.rules import MAX_DISTINCT_VALUES
 
 Words = npt.NDArray[np.uint64]
@@ -23,8 +22,6 @@ MINUTE_BITS: Final = 27
 """Minutes since the epoch, up to the year 2225."""
 LAST_PACKED_MINUTE: Final = (1 << MINUTE_BITS) - 1
 COUNTER_BITS: Final = 13
-END_OF_TEXT: Final = 2
-"""Bytes that end a text: a carriage return and a line feed, so that texts may end with either."""
 
 
 class Names(NamedTuple):
@@ -71,13 +68,6 @@ class PackedCounts:
         self._pieces = {e: [_sum_up(*_join(pieces))] for e, pieces in self._pieces.items()}
         self.size = sum(k.nbytes + c.nbytes for ((k, c),) in self._pieces.values())
 
-    def add_each(self, extents: Extents, keys: Words, counts: Counts) -> None:
-        """Each key is that much more under its own extent."""
-        order = np.argsort(extents, kind="stable")
-        numbers, starts = np.unique(extents[order], return_index=True)
-        for extent, rows in zip(numbers.tolist(), np.split(order, starts)[1:], strict=True):
-            self.add(extent, keys[rows], counts[rows])
-
     def drop(self, extent: int) -> None:
         """Nothing is counted under this extent."""
         self.size -= sum(k.nbytes + c.nbytes for k, c in self._pieces.pop(extent, ()))
@@ -90,22 +80,19 @@ class PackedCounts:
                 there[_ip_of(keys)] = True
         return there
 
-    def pop_table(self, ips: Names, counters: Names) -> Addressed:
-        """All counts as rows of COUNTS, in the order of a tally; nothing is counted any more."""
+    def pop(self, ips: Names, counters: Names) -> Columns:
+        """All counts, in the order of a tally; nothing is counted any more."""
         pieces = [(np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.uint32))]
         for extent in sorted(self._pieces):
             keys, counts = _join(self._pieces.pop(extent))
             keys, counts = _sum_up(_rank_keys(keys, ips, counters), counts)
             pieces.append((keys, counts, np.full(len(keys), extent, np.uint32)))
         self.size = 0
-        keys = np.concatenate([piece[0] for piece in pieces])
-        counts = np.concatenate([piece[1] for piece in pieces])
-        extents = np.concatenate([piece[2] for piece in pieces])
+        keys, counts, extents = _join_all(pieces)
         if len(pieces) > 2:
-            order = np.argsort((keys >> np.uint64(51)).astype(np.uint16), kind="stable")
+            order = np.argsort(keys, kind="stable")
             keys, counts, extents = keys[order], counts[order], extents[order]
-        places = _places(extents, keys, "counters", counters)
-        return Addressed(pl.DataFrame(places | {"count": counts}), ips.texts)
+        return {**_places(extents, keys, ips, "counters", counters), "count": counts}
 
 
 class PackedValues:
@@ -138,16 +125,13 @@ class PackedValues:
         self._pieces.append((extents, keys, hashes))
         self.size += extents.nbytes + keys.nbytes + hashes.nbytes
 
-    def pop_table(self, ips: Names, counters: Names) -> Addressed:
-        """All values as rows of VALUES, in the order of a tally; none is left."""
+    def pop(self, ips: Names, counters: Names) -> Columns:
+        """All values, in the order of a tally; none is left."""
         nothing = (np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64))
         extents, keys, hashes = _join_all([nothing, *self._pieces])
         self._pieces, self.size = [], 0
         extents, keys, hashes = _take_lowest(extents, _rank_keys(keys, ips, counters), hashes)
-        order = np.argsort((keys >> np.uint64(51)).astype(np.uint16), kind="stable")
-        extents, keys, hashes = extents[order], keys[order], hashes[order]
-        places = _places(extents, keys, "counter", counters)
-        return Addressed(pl.DataFrame(places | {"value_hash": hashes}), ips.texts)
+        return {**_places(extents, keys, ips, "counter", counters), "value_hash": hashes}
 
 
 class Sampled(NamedTuple):
@@ -196,24 +180,24 @@ class PackedSamples:
         for lines in pieces:
             self.add(self._pick([lines], lines.extents != extent))
 
-    def pop_table(self, ips: Names, counters: Names) -> Addressed:
-        """All samples as rows of SAMPLES, in the order of a tally; none is left."""
+    def pop(self, ips: Names, counters: Names) -> Columns:
+        """All samples, in the order of a tally; none is left."""
         self.compact()
         lines = self._pieces.pop() if self._pieces else _NO_LINES
         self.size = 0
         keys = _rank_keys(lines.keys, ips, counters)
-        counter = (keys >> np.uint64(51)).astype(np.uint16)
-        order = _order(lines.extents, keys << np.uint64(COUNTER_BITS), lines.hashes)
-        order = order[np.argsort(counter[order], kind="stable")]
-        places = _places(lines.extents[order], keys[order], "counters", counters)
+        order = _order(lines.extents, keys, lines.hashes)
+        places = _places(lines.extents[order], keys[order], ips, "counters", counters)
         combinations = places.pop("counters")
-        columns = {
+        return {
+            **places,
             "line_hash": lines.hashes[order],
             "line_number": lines.numbers[order],
-            "line": read_texts(lines.texts).gather(order.astype(np.uint32)),
+            "line": Texts(
+                lines.sizes[order], self._kept.order_texts(lines.texts, lines.sizes, order)
+            ),
             "counters": combinations,
         }
-        return Addressed(pl.DataFrame(places | columns), ips.texts)
 
     def compact(self) -> None:
         """Only samples are there."""
@@ -255,20 +239,6 @@ _NO_LINES: Final = Sampled(
 )  # fmt: skip
 
 
-def join_texts(texts: Sequence[bytes]) -> tuple[Sizes, Bytes]:
-    """The sizes of *texts*, and all of them with their ends."""
-    joined = b"".join(text + b"\r\n" for text in texts)
-    sizes = np.array([len(text) + END_OF_TEXT for text in texts], np.int32)
-    return sizes, np.frombuffer(joined, np.uint8)
-
-
-def read_texts(texts: Bytes) -> pl.Series:
-    """The texts that end with a carriage return and a line feed each, one after the other."""
-    if not len(texts):
-        return pl.Series(dtype=pl.String)
-    return pl.read_lines(BytesIO(texts.data)).to_series()
-
-
 def order_addresses(addresses: Words) -> Numbers | None:
     """The order of the texts of IPv4 addresses, found without them; None where others are there."""
     low = addresses[:, 1]
@@ -303,21 +273,22 @@ def _ip_of(keys: Words) -> Numbers:
 
 
 def _rank_keys(keys: Words, ips: Names, counters: Names) -> Words:
-    """Keys whose order is that of the texts: counters, then IPs, then minutes."""
-    ranked: Words = counters.ranks[_bits(keys, 0, COUNTER_BITS)] << np.uint64(MINUTE_BITS + IP_BITS)
-    ranked |= ips.ranks[_ip_of(keys)] << np.uint64(MINUTE_BITS)
-    ranked |= keys >> np.uint64(COUNTER_BITS) & np.uint64((1 << MINUTE_BITS) - 1)
+    """Keys whose order is that of the texts: of IPs, then minutes, then that of counters."""
+    ranked: Words = ips.ranks[_ip_of(keys)] << np.uint64(MINUTE_BITS + COUNTER_BITS)
+    ranked |= keys & np.uint64(((1 << MINUTE_BITS) - 1) << COUNTER_BITS)
+    ranked |= counters.ranks[_bits(keys, 0, COUNTER_BITS)]
     return ranked
 
 
-def _places(extents: Extents, ranked: Words, name: str, counters: Names) -> dict[str, Any]:
+def _places(
+    extents: Extents, ranked: Words, ips: Names, name: str, counters: Names
+) -> dict[str, Column]:
     """The columns that say who, when and what, of ranked keys."""
-    counter = _bits(ranked, MINUTE_BITS + IP_BITS, COUNTER_BITS)
     return {
         "extent": extents,
-        "ip": _bits(ranked, MINUTE_BITS, IP_BITS),
-        "minute": _bits(ranked, 0, MINUTE_BITS).astype(np.int32),
-        name: counters.texts.cast(pl.Categorical).gather(counter),
+        "ip": Named(_bits(ranked, MINUTE_BITS + COUNTER_BITS, IP_BITS), ips.texts),
+        "minute": _bits(ranked, COUNTER_BITS, MINUTE_BITS).astype(np.int32),
+        name: Named(_bits(ranked, 0, COUNTER_BITS), counters.texts),
     }
 
 
@@ -330,12 +301,11 @@ def _join_all(pieces: Sequence[Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[
 
 
 def _order(extents: Extents, keys: Words, hashes: Words) -> Numbers:
-    """Rows by extent, then key, then hash."""
+    """Rows by key, then extent, then hash."""
     order = np.argsort(hashes)
-    order = order[np.argsort(keys[order], kind="stable")]
     if len(extents) and extents.min() != extents.max():
         order = order[np.argsort(extents[order], kind="stable")]
-    return order
+    return order[np.argsort(keys[order], kind="stable")]
 
 
 def _take_lowest(extents: Extents, keys: Words, hashes: Words) -> tuple[Extents, Words, Words]:

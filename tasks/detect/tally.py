@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, Final, Self
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
 from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
-from tasks.detect.addressed import Addressed, decode, encode, numbered
-from tasks.detect.engine import MAX_COUNTERS, Engine
+from tasks.detect.addressed import Addressed, decode_parquet, numbered
+from tasks.detect.columns import Columns, columns_of, decode, encode
+from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
-from tasks.detect.packed import LAST_PACKED_MINUTE
 from tasks.detect.parts import Parts
 from tasks.detect.rules import MAX_DISTINCT_VALUES, RuleSet
 from tasks.detect.signatures import TEXT_FIELDS
@@ -70,12 +70,14 @@ ORDINARY: Final = ""
 ORDINARY_SHARE: Final = 8
 """One of so many ordinary lines is a candidate; by its hash, so it is the same one everywhere."""
 
-_MAGIC: Final = b"MWT2"
+_MAGIC: Final = b"MWT3"
+_PARQUET_MAGIC: Final = b"MWT2"
 _FIRST_MAGIC: Final = b"MWT1"
-"""Of parts that hold a text in every row; they are still read."""
+"""Of parts in Parquet, and of those with a text in every row; they are still read."""
 _KINDS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
 """Rows that nearly always fit into one part; what does not fit is encoded twice."""
+_MAX_BYTES: Final = 4 * 1024**2
 _FLUSH_ENTRIES: Final = 50_000
 _COMPACT_ROWS: Final = 100_000
 _MOST_BYTES: Final = 16 * 1024**2
@@ -134,17 +136,13 @@ class Tally:
         there = pl.col("minute").is_between(*minutes, closed="left")
         return type(self)(*(table.filter(there) for table in self.tables))
 
-    def to_payloads(self, max_bytes: int = 4 * 1024**2) -> list[bytes]:
+    def to_payloads(self, max_bytes: int = _MAX_BYTES) -> list[bytes]:
         """
         The tally in parts of at most *max_bytes* (>= 64 KiB), in no particular order.
 
         The same content gives the same bytes. An empty tally has no parts.
         """
-        return [
-            part
-            for kind, table in zip(_KINDS, self.tables, strict=True)
-            for part in encode(_MAGIC + kind, table.canonical(), max_bytes, _PIECE_ROWS[kind])
-        ]
+        return _to_payloads(map(columns_of, self.tables), max_bytes)
 
     @classmethod
     def from_payloads(
@@ -182,14 +180,17 @@ class WrittenTally:
     @classmethod
     def of(cls, tallies: Iterable[Tally]) -> Self:
         """What all of these say."""
-        return reduce(cls.joined, tallies, cls(Parts()))
+        written = cls(Parts())
+        for tally in tallies:
+            written.add(*map(columns_of, tally.tables))
+        return written
 
-    def joined(self, tally: Tally) -> Self:
-        """What both say, where this does not say it any more."""
-        first, last = tally.first_minute, tally.last_minute
-        if first is not None and last is not None:
-            self.parts.extend(Part(first, last, payload) for payload in tally.to_payloads())
-        return self
+    def add(self, *tables: Columns) -> None:
+        """Also what these say: counts, values and samples."""
+        minutes = np.concatenate([np.asarray(table["minute"]) for table in tables])
+        if len(minutes):
+            first, last = int(minutes.min()), int(minutes.max())
+            self.parts.extend(Part(first, last, payload) for payload in _to_payloads(tables))
 
     def each(self) -> Iterator[Tally]:
         """The tally of each part."""
@@ -219,7 +220,6 @@ class TallyBuilder:
         self._limits = sample_limits(rules)
         self._shares = sample_shares(rules)
         self._combinations: dict[tuple[str, ...], Counters] = {}
-        self._by_text: dict[str, Counters] = {}
         self._counts: dict[tuple[int, str, int, str], int] = {}
         self._values: dict[tuple[int, str, int, str], set[int]] = {}
         self._samples: dict[tuple[int, str, int, str], dict[int, _Sample]] = {}
@@ -258,51 +258,35 @@ class TallyBuilder:
 
     def build(self) -> Tally:
         """The tally of everything counted so far, which is forgotten."""
-        rest = self._take()
-        if not self._written.parts:
-            return rest
-        for tally in (*self._written.each(), rest):
+        written = self.write()
+        self._written = WrittenTally.of(())
+        self._written_extents.clear()
+        for tally in written.each():
             for table, rows in zip(self._tables, tally.tables, strict=True):
                 table.add(rows.named())
-        self._written = WrittenTally.of(())
         return self._take()
 
     def write(self) -> WrittenTally:
         """The same as it is stored."""
         self.spill()
+        if self._engine is not None:
+            self._engine.spill()
         return self._written
 
     def spill(self) -> None:
-        """Everything counted so far is written."""
-        tally = self._take()
-        self._written_extents.update(tally.counts.rows["extent"].unique())
-        self._written = self._written.joined(tally)
+        """Everything counted one by one so far is written."""
+        self.write_columns(*map(columns_of, self._take().tables))
+
+    def write_columns(self, *tables: Columns) -> None:
+        """Also what these say: counts, values and samples."""
+        extents = np.concatenate([np.asarray(table["extent"]) for table in tables])
+        self._written_extents.update(np.unique(extents).tolist())
+        self._written.add(*tables)
 
     def _take(self) -> Tally:
-        """The tally of what is not written, which is forgotten."""
+        """The tally of what was counted one by one and is not written, which is forgotten."""
         self._flush()
-        engine = self._engine
-        if engine is not None and len(self._by_text) > MAX_COUNTERS:
-            # not all combinations can be numbered at once
-            nothing = (COUNTS.to_frame(), VALUES.to_frame(), SAMPLES.to_frame())
-            if own := engine.unite(nothing):
-                for table, rows in zip(self._tables, own, strict=True):
-                    table.add(rows.named())
-            engine = None
-        counts, values, samples = (table.pop() for table in self._tables)
-        tables = (counts, values, samples)
-        is_near = pl.col("minute").is_between(0, LAST_PACKED_MINUTE)
-        near = (counts.filter(is_near), values.filter(is_near), samples.filter(is_near))
-        united = engine.unite(near) if engine else None
-        if united is None:
-            return Tally(*(Addressed.of(_in_order(table)) for table in tables))
-        if near[0].height == counts.height:
-            return Tally(*united)
-        far = [table.filter(~is_near) for table in tables]
-        everything = (
-            pl.concat([u.named().select(f.columns), f]) for u, f in zip(united, far, strict=True)
-        )
-        return Tally(*(Addressed.of(_in_order(table)) for table in everything))
+        return Tally(*(Addressed.of(_in_order(table.pop())) for table in self._tables))
 
     def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
         """One event, its line and the 1-based number of that, whatever they are."""
@@ -339,12 +323,7 @@ class TallyBuilder:
                 slots=slots or ((ORDINARY, ORDINARY_SAMPLES),),
                 share=min((self._shares[m] for m in evidence), default=self._shares[ORDINARY]),
             )
-            self._by_text[known.text] = known
         return known
-
-    def counters_of(self, text: str) -> Counters:
-        """The counters with this text, which were combined before."""
-        return self._by_text[text]
 
     def _add_value(self, key: tuple[int, str, int, str], value_hash: int) -> None:
         hashes = self._values.setdefault(key, set())
@@ -609,14 +588,23 @@ def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     """Neighbours are alike, which compresses well. Categories are ordered by their text."""
-    counters = [name for name in table.columns if name.startswith("counter")]
+    (counters,) = (name for name in table.columns if name.startswith("counter"))
+    place = ["source_ip", "minute", counters, "extent"]
     # whatever hash and number say is said before the line could
-    return table.sort(*counters, *(n for n in table.columns if n not in {*counters, "line"}))
+    return table.sort(*place, *(n for n in table.columns if n not in {*place, "line"}))
+
+
+def _to_payloads(tables: Iterable[Columns], max_bytes: int = _MAX_BYTES) -> list[bytes]:
+    return [
+        part
+        for kind, columns in zip(_KINDS, tables, strict=True)
+        for part in encode(_MAGIC + kind, columns, max_bytes, _PIECE_ROWS[kind])
+    ]
 
 
 def _decode(part: bytes) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
-    if magic not in (_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
+    if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
             f"A tally segment in the database starts with {part[:5]!r}, which this version does "
             "not know; use the version of Middlewatch that wrote it, or a newer one."
@@ -625,7 +613,8 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
     try:
         if magic == _FIRST_MAGIC:
             return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
-        return kind, decode(body, numbered(schema))
+        read = decode if magic == _MAGIC else decode_parquet
+        return kind, read(body, numbered(schema))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

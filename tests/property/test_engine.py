@@ -20,7 +20,6 @@ from tasks.collect.reader import read_extents
 from tasks.detect import engine as engine_module
 from tasks.detect import kernel
 from tasks.detect import outcomes as outcomes_module
-from tasks.detect import tally as tally_module
 from tasks.detect.decode import view
 from tasks.detect.proving import Prover, Views, widen
 from tasks.detect.rules import load_rules
@@ -307,7 +306,6 @@ def test_any_number_of_combinations_can_be_counted(monkeypatch):
     data += b"".join(lines[::-1])
     expected = counted(data, SHIPPED, is_compiled=False)[:2]
     monkeypatch.setattr(engine_module, "MAX_COUNTERS", 64)
-    monkeypatch.setattr(tally_module, "MAX_COUNTERS", 64)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 14)
 
     assert counted(data, SHIPPED, is_compiled=True)[:2] == expected

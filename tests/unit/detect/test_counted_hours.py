@@ -146,7 +146,7 @@ def test_an_hour_in_many_parts_is_as_busy_as_in_one(monkeypatch):
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("part", [b"", b"MWH2C", b"MWH1X", b"MWH1Cnonsense"])
+@pytest.mark.parametrize("part", [b"", b"MWH3C", b"MWH2C", b"MWH1X", b"MWH1Cnonsense"])
 def test_a_damaged_part_is_named(part):
     """What this version does not know is not guessed."""
     with pytest.raises(PermanentError, match="Counted hours in the database"):

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.detect import kept
+from tasks.detect.columns import read_texts
 from tasks.detect.judged import hash_value
-from tasks.detect.packed import order_addresses, read_texts
+from tasks.detect.packed import order_addresses
 
 texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=400)
 groups = st.lists(st.sampled_from([0, 0, 0, 1, 0xF0, 0xFFFF]), min_size=8, max_size=8)

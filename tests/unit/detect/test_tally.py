@@ -202,9 +202,10 @@ def test_many_parts_are_read_as_they_were_written(monkeypatch):
         (b"MWT1Cnot parquet", "is damaged"),
         (b"MWT2C\x10\x00\x00\x00not parquet", "is damaged"),
         (b"MWT2C\x00\x00\x00\x00", "is damaged"),
+        (b"MWT3C", "is damaged"),
         (b"\x80\x04.", "does not know"),
     ],
-    ids=["newer", "empty", "damaged", "damaged new one", "cut short", "a pickle"],
+    ids=["newer", "empty", "damaged", "damaged Parquet", "cut short", "nothing", "a pickle"],
 )
 def test_a_part_that_cannot_be_read_is_said_to_be_so(part, reason):
     """Damage is one sentence, never a half tally."""
@@ -221,6 +222,34 @@ def test_parts_of_before_are_still_read():
         file.seek(0, SEEK_END)
         table.named().cast({pl.Categorical: pl.String}).write_parquet(file)
         parts.append(file.getvalue())
+
+    assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
+
+
+def test_parts_in_parquet_are_still_read():
+    """A database holds parts of three Parquet files: names, texts of counters, and rows."""
+    tally = count([[request(NEW_YEAR, "/a?id=1+union+select+2"), login(NEW_YEAR, source_ip="::1")]])
+    parts = []
+    for kind, table in zip((b"C", b"V", b"S"), tally.tables, strict=True):
+        if not table.height:
+            continue
+        counters = "counter" if kind == b"V" else "counters"
+        texts = table.rows[counters].cast(pl.String).unique().sort()
+        numbers = (
+            table.rows[counters]
+            .cast(pl.String)
+            .replace_strict(texts, pl.int_range(texts.len(), eager=True), return_dtype=pl.UInt32)
+        )
+        frames = (
+            table.names.alias("name").to_frame(),
+            texts.alias("text").to_frame(),
+            table.rows.with_columns(numbers.alias(counters)),
+        )
+        part = b"MWT2" + kind
+        for frame in frames:
+            frame.write_parquet(file := BytesIO())
+            part += len(file.getvalue()).to_bytes(4, "little") + file.getvalue()
+        parts.append(part)
 
     assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
 

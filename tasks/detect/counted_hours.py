@@ -305,13 +305,13 @@ def evaluate_hours(rules: RuleSet, counted: CountedHours, touched: Touched) -> l
         [rule for _, rule in slow], _as_minutes(counted.counts), _as_minutes(counted.values)
     )
     found = match_all(slow, candidates)
-    if not found:
+    if found is None:
         return []
-    hours = pl.concat([m.minutes for m in found]).drop("minute")
+    hours = found.minutes.drop("minute")
     hours = hours.join(_affected(hours, candidates, touched, rules), on=_PAIR, how="semi")
     if hours.is_empty():
         return []
-    peaks = pl.concat([m.peaks for m in found]).with_columns(pl.col("peak_minute") * HOUR)
+    peaks = found.peaks.with_columns(pl.col("peak_minute") * HOUR)
     findings = (
         hours.join(_extents(rules, candidates), on=[*_PAIR, "rule"])
         .join(peaks, on=[*_PAIR, "rule"])

@@ -72,10 +72,9 @@ def judge(
         return []
     candidates = narrow([rule for _, rule in numbered], loaded.counts, loaded.values)
     found = match_all(numbered, candidates)
-    if not found:
+    if found is None:
         return []
-    minutes = pl.concat([m.minutes for m in found])
-    minutes = only_affected(minutes, candidates.names, touched, rules)
+    minutes = only_affected(found.minutes, candidates.names, touched, rules)
     if minutes.is_empty():
         return []
     findings = (
@@ -85,7 +84,7 @@ def judge(
             pl.col("minute").max().alias("last_minute"),
             pl.col("events").sum(),
         )
-        .join(pl.concat([m.peaks for m in found]), on=[*_PAIR, "rule"])
+        .join(found.peaks, on=[*_PAIR, "rule"])
         .sort(*_PAIR, "rule")
     )
     hour = (pl.col("minute") // HOUR).alias("hour")

@@ -1,7 +1,7 @@
 """What is on record of the touched IPs, and who of them may be suspicious at all."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -24,7 +24,8 @@ Hashes = npt.NDArray[np.uint64]
 Sizes = npt.NDArray[np.intp] | npt.NDArray[np.float64]
 """Whole numbers; sums of 64 bits or of doubles."""
 _NO_HASHES: Final[Hashes] = np.array([], np.uint64)
-_NOWHERE: Final = np.array([], np.intp)
+Positions = npt.NDArray[np.intp]
+_NOWHERE: Final[Positions] = np.array([], np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,9 @@ class Candidates:
         """The rows of *table* about these IPs, numbered like this."""
         return _number(table, self.names)
 
-    def of(self, rule: Rule) -> Self:
-        """Those who may be suspicious by *rule*, and only what it asks for."""
-        counts, values = self._totals.rows(rule)
-        return replace(self, counts=self.counts.filter(counts), values=self.values.filter(values))
+    def choose(self, rule: Rule) -> tuple[Positions, Positions]:
+        """Which rows of counts and values *rule* asks for, of those whom it may find suspicious."""
+        return self._totals.rows(rule)
 
 
 def load(tallies: Iterable[LoadedTally], touched: Touched, rules: RuleSet) -> Loaded:
@@ -219,45 +219,49 @@ class Survey:
 
     def __init__(self, rules: Iterable[Rule], spoken: tuple[int, int]) -> None:
         """Minutes that are *spoken* of are half-open."""
-        self._sizes: dict[Rule, list[tuple[Hashes, Sizes]]] = {rule: [] for rule in rules}
-        self._active: list[Hashes] = []
+        self._sizes: dict[Rule, list[tuple[Positions, Sizes]]] = {rule: [] for rule in rules}
+        self._hashes: list[Hashes] = []
+        self._height = 0
+        self._active: list[Positions] = []
         self._spoken = spoken
 
     def notice(self, counts: Addressed, values: Addressed) -> None:
         """What these rows say of those whom they are about."""
-        (hashes, counted), (value_hashes, seen) = _by_hash(counts), _by_hash(values)
-        minutes = counted["minute"].to_numpy()
+        start, value_start = self._add(counts), self._add(values)
+        minutes = counts.rows["minute"].to_numpy()
         is_spoken = (minutes >= self._spoken[0]) & (minutes < self._spoken[1])
-        is_active = np.zeros(len(hashes), np.bool_)
-        is_active[counted["ip"].to_numpy()[is_spoken]] = True
-        self._active.append(hashes[is_active])
-        totals = _Totals(counted, seen, len(hashes), len(value_hashes))
+        is_active = np.zeros(len(counts.names), np.bool_)
+        is_active[counts.rows["ip"].to_numpy()[is_spoken]] = True
+        self._active.append(start + np.flatnonzero(is_active))
+        totals = _Totals(counts.rows, values.rows, len(counts.names), len(values.names))
         for rule, sizes in self._sizes.items():
             found = totals.sizes(rule)
             if found is not None:
                 some = np.flatnonzero(found)
-                own = value_hashes if rule.type == "value_count" else hashes
-                sizes.append((own[some], found[some]))
+                own = value_start if rule.type == "value_count" else start
+                sizes.append((own + some, found[some]))
+
+    def _add(self, table: Addressed) -> int:
+        """From where on its names are numbered."""
+        self._hashes.append(hash_names(table.names).to_numpy())
+        self._height += len(table.names)
+        return self._height - len(table.names)
 
     def candidates(self) -> pl.Series:
         """The hashes of those who are left."""
-        found = [_NO_HASHES]
+        # a network has one name for each address, and everyone has names in many tallies
+        hashes, numbers = np.unique(
+            np.concatenate([_NO_HASHES, *self._hashes]), return_inverse=True
+        )
+        is_candidate, is_active = np.zeros((2, len(hashes)), np.bool_)
         for rule, sizes in self._sizes.items():
-            if sum(int(size.max(initial=0)) for _, size in sizes) >= rule.threshold:
-                hashes, numbers = np.unique(
-                    np.concatenate([own for own, _ in sizes]), return_inverse=True
-                )
-                total = np.bincount(numbers, np.concatenate([size for _, size in sizes]))
-                found.append(hashes[total >= rule.threshold])
-        active = np.concatenate([_NO_HASHES, *self._active])
-        return pl.Series(np.intersect1d(np.concatenate(found), active))
-
-
-def _by_hash(table: Addressed) -> tuple[Hashes, pl.DataFrame]:
-    """The hashes of names, each once: a network has one name for each address; and the rows."""
-    hashes, numbers = np.unique(hash_names(table.names).to_numpy(), return_inverse=True)
-    ip = pl.Series("ip", numbers.astype(np.uint32)).gather(table.rows["ip"])
-    return hashes, table.rows.with_columns(ip)
+            if sizes:
+                names = numbers[np.concatenate([own for own, _ in sizes])]
+                total = np.bincount(names, np.concatenate([s for _, s in sizes]), len(hashes))
+                is_candidate |= total >= rule.threshold
+        for own in self._active:
+            is_active[numbers[own]] = True
+        return pl.Series(hashes[is_candidate & is_active])
 
 
 class _Totals:
@@ -290,12 +294,12 @@ class _Totals:
         reached: npt.NDArray[np.bool_] = sizes >= rule.threshold
         return reached
 
-    def rows(self, rule: Rule) -> tuple[pl.Series, pl.Series]:
+    def rows(self, rule: Rule) -> tuple[Positions, Positions]:
         """Which rows of both tables *rule* asks for, of those who reach its threshold."""
         reach = self.reach(rule)
-        counts = self._kinds.where({rule.counter, rule.after or rule.counter}) & reach[self._ips]
-        values = self._value_kinds.where({rule.counter}) & reach[self._value_ips]
-        return pl.Series(counts), pl.Series(values)
+        counts = self._kinds.find({rule.counter, rule.after or rule.counter})
+        values = self._value_kinds.find({rule.counter})
+        return counts[reach[self._ips[counts]]], values[reach[self._value_ips[values]]]
 
     def has(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
         """Which of them have any event that counts for any of *counters*."""
@@ -312,7 +316,7 @@ class Kinds:
         self._counters = {n: {*text.split(" ")} for n, text in texts_of(combinations).items()}
         self._numbers: npt.NDArray[np.uint32] = combinations.to_physical().to_numpy()
 
-    def find(self, counters: Collection[str]) -> npt.NDArray[np.intp]:
+    def find(self, counters: Collection[str]) -> Positions:
         """The positions of those that count for any of *counters*."""
         return np.flatnonzero(self.where(counters)) if self._wanted(counters) else _NOWHERE
 
@@ -324,6 +328,14 @@ class Kinds:
         is_wanted = np.zeros(max(self._counters) + 1, np.bool_)
         is_wanted[wanted] = True
         return is_wanted[self._numbers]
+
+    def match(self, counters: Sequence[str], chosen: Positions) -> npt.NDArray[np.bool_]:
+        """Which of them count for the one of *counters* that is chosen for each."""
+        table = np.zeros((max(self._counters, default=0) + 1, len(counters)), np.bool_)
+        for n, own in self._counters.items():
+            table[n] = [counter in own for counter in counters]
+        matching: npt.NDArray[np.bool_] = table[self._numbers, chosen]
+        return matching
 
     def _wanted(self, counters: Collection[str]) -> list[int]:
         return [n for n, own in self._counters.items() if not own.isdisjoint(counters)]

@@ -1,22 +1,25 @@
-"""Windows: one rule, slid over the time of all candidates. See evaluate.py for the definitions."""
+"""Windows: all rules, slid over the time of all candidates. See evaluate.py for the definitions."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tasks.detect.loading import Candidates, Kinds
 from tasks.detect.rules import MAX_DISTINCT_VALUES, MIN_NETWORK_ADDRESSES, GroupBy, Rule
 from tasks.detect.touched import HOUR, explode_hours
 
-_PLACE: Final = ["ip", "minute"]
-_PAIR: Final = ["ip", "hour"]
+_NEVER: Final = np.iinfo(np.int64).min // 2
+
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What one rule says of all candidates."""
+    """What rules say of their candidates."""
 
     minutes: pl.DataFrame
     """Suspicious: rule, ip, minute, hour, events."""
@@ -24,138 +27,124 @@ class Matched:
     """rule, ip, hour, peak_count, peak_minute."""
 
 
-def match_all(rules: Iterable[tuple[int, Rule]], candidates: Candidates) -> list[Matched]:
-    """What each of these rules, which have numbers, says of its own candidates, if it has any."""
-    return [
-        match(number, rule, own)
-        for number, rule in rules
-        if (own := candidates.of(rule)).counts.height
-    ]
-
-
-def match(number: int, rule: Rule, candidates: Candidates) -> Matched:
+def match_all(rules: Sequence[tuple[int, Rule]], candidates: Candidates) -> Matched | None:
     """
-    Rule *number* held against *candidates*, of whom there are some: only its own.
+    What these rules, which have numbers, say of their candidates; None where they have none.
 
-    For a slow rule everything called a minute is an hour, here and in the result.
+    All of them are slow, or none is; all count by network, or none does. For slow rules everything
+    called a minute is an hour, here and in the result.
     """
-    timespan = rule.timespan_seconds // (3600 if rule.is_slow else 60)
-    if rule.after is not None:
-        return _match_ordered(number, rule, rule.after, timespan, candidates)
-    minutes = (
-        candidates.counts.group_by(_PLACE)
-        .agg(pl.col("count").cast(pl.Int64).sum().alias("events"))
-        .sort(_PLACE)
-    )
-    minutes = _add_keys(minutes, timespan)
-    per_hour = 1 if rule.is_slow else HOUR
-    ends = minutes["key"].search_sorted(minutes["key"] + timespan, side="left")
-    counts = (
-        _count_events(minutes, ends)
-        if rule.type != "value_count"
-        else _count_distinct(minutes, candidates.values, timespan)
-    )
-    if rule.group_by is not GroupBy.SOURCE_IP:
-        members = candidates.counts.select(*_PLACE, pl.col("address").hash().alias("value_hash"))
-        is_spread = _count_distinct(minutes, members, timespan) >= MIN_NETWORK_ADDRESSES
-        counts = counts * is_spread.cast(pl.Int64)
-    minutes = minutes.with_columns(
-        pl.lit(number, pl.UInt32).alias("rule"),
-        (pl.col("minute") // per_hour).alias("hour"),
-        counts.alias("window_count"),
-        minutes["minute"].gather(ends.cast(pl.Int64) - 1).alias("window_last"),
-    )
-    return Matched(
-        _suspicious(minutes, rule.threshold, timespan), _peaks(minutes, rule.threshold, per_hour)
-    )
+    some = [rule for _, rule in rules]
+    chosen = [candidates.choose(rule) for rule in some]
+    rows = np.concatenate([own for own, _ in chosen])
+    if not len(rows):
+        return None
+    rule = np.repeat(np.arange(len(some)), [len(own) for own, _ in chosen])
+    counts = candidates.counts[rows]
+    per_hour = 1 if some[0].is_slow else HOUR
+    spans = np.array([r.timespan_seconds * per_hour // 3600 for r in some])
+    line = _Line(counts["minute"], len(candidates.names), spans)
+    place, count = line.place(rule, counts), counts["count"].cast(pl.Int64).to_numpy()
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    first = order[starts]
+    at, rule_at = place[first], rule[first]
+    span, number = spans[rule_at], np.arange(len(at))
+    ends = np.searchsorted(at, at + span)
+    is_back = np.array([r.after is not None for r in some])
+    back = is_back[rule_at]
+    counters, before = ([r.counter for r in some], [r.after or r.counter for r in some])
+    kinds = Kinds(counts["counters"])
+    events = np.add.reduceat((count * kinds.match(counters, rule))[order], starts)
+    windows = _between(events, number, ends)
+    if back.any():
+        earlier = np.add.reduceat((count * kinds.match(before, rule))[order], starts)
+        since = np.searchsorted(at, at - span + 1)
+        windows = np.where(back, _between(earlier, since, number + 1), windows)
+    is_distinct = np.array([r.type == "value_count" for r in some])[rule_at]
+    if is_distinct.any():
+        values = candidates.values[np.concatenate([own for _, own in chosen])]
+        of = np.repeat(np.arange(len(some)), [len(own) for _, own in chosen])
+        distinct = _count_distinct(at, line.place(of, values), values["value_hash"], spans[of])
+        windows = np.where(is_distinct, distinct, windows)
+    if some[0].group_by is not GroupBy.SOURCE_IP:
+        members = _count_distinct(at, place, counts["address"].hash(), spans[rule])
+        windows *= members >= MIN_NETWORK_ADDRESSES
+    is_hot = (windows >= np.array([r.threshold for r in some])[rule_at]) & (events > 0)
+    last_hot = np.maximum.accumulate(np.where(is_hot, at, _NEVER))
+    minute = counts["minute"].to_numpy()[first]
+    found = pl.DataFrame(
+        {
+            "rule": np.array([number for number, _ in rules], np.uint32)[rule_at],
+            "ip": counts["ip"].to_numpy()[first],
+            "minute": minute,
+            "hour": minute // per_hour,
+            "events": events,
+            "last": np.where(back, minute, minute[ends - 1]),
+            "peak_count": windows,
+            "peak_minute": np.where(back, minute - span + 1, minute).astype(np.int32),
+            "is_hot": is_hot,
+        }
+    ).filter(pl.Series(np.where(back, is_hot, at - last_hot < span)))
+    minutes = found.select("rule", "ip", "minute", "hour", "events")
+    return Matched(minutes, _peaks(found.filter("is_hot"), per_hour))
 
 
-def _match_ordered(
-    number: int, rule: Rule, after: str, timespan: int, candidates: Candidates
-) -> Matched:
-    count = pl.col("count").cast(pl.Int64)
-    kinds = Kinds(candidates.counts["counters"])
-    is_before, is_matching = pl.col("is_before"), pl.col("is_matching")
-    minutes = (
-        candidates.counts.with_columns(
-            is_before=kinds.where({after}), is_matching=kinds.where({rule.counter})
-        )
-        .group_by(_PLACE)
-        .agg(
-            count.filter(is_before).sum().alias("before"),
-            count.filter(is_matching).sum().alias("events"),
-        )
-        .sort(_PLACE)
-    )
-    minutes = _add_keys(minutes, timespan)
-    starts = minutes["key"].search_sorted(minutes["key"] - timespan + 1, side="left")
-    before = pl.concat([pl.Series([0], dtype=pl.Int64), minutes["before"].cum_sum()])
-    hot = minutes.with_columns(
-        pl.lit(number, pl.UInt32).alias("rule"),
-        (pl.col("minute") // HOUR).alias("hour"),
-        (before.slice(1) - before.gather(starts)).alias("window_count"),
-    ).filter(pl.col("events") > 0, pl.col("window_count") >= rule.threshold)
-    peaks = hot.select("rule", *_PAIR, pl.col("minute") - timespan + 1, pl.col("window_count"))
-    return Matched(hot.select("rule", *_PLACE, "hour", "events"), _highest(peaks))
-
-
-def _add_keys(minutes: pl.DataFrame, timespan: int) -> pl.DataFrame:
+class _Line:
     """
-    All IPs lie on one line of time, so far apart that no window touches two of them.
+    All rules and IPs lie on one line of time, so far apart that no window touches two of them.
 
-    Sliding a window over millions of IPs is then one search in one sorted column.
+    Sliding windows over millions of IPs is then one search in one sorted column.
     """
-    minute = pl.col("minute").cast(pl.Int64)
-    distance = minute.max() - minute.min() + timespan + 1
-    return minutes.with_columns(
-        (pl.col("ip").rle_id().cast(pl.Int64) * distance + minute - minute.min()).alias("key")
-    )
+
+    def __init__(self, minutes: pl.Series, ips: int, spans: Numbers) -> None:
+        own = minutes.to_numpy()
+        self._first, self._last = int(own.min()), int(own.max())
+        self._distance = self._last - self._first + int(spans.max()) + 1
+        self._ips = ips
+
+    def place(self, rule: Numbers, rows: pl.DataFrame) -> Numbers:
+        """Where each of *rows*, which has an ip and a minute, is for its rule; -1 is nowhere."""
+        ip, minute = (rows[name].cast(pl.Int64).to_numpy() for name in ("ip", "minute"))
+        found = (rule * self._ips + ip) * self._distance + minute - self._first
+        return np.where((minute >= self._first) & (minute <= self._last), found, -1)
 
 
-def _count_events(minutes: pl.DataFrame, ends: pl.Series) -> pl.Series:
-    before = pl.concat([pl.Series([0], dtype=pl.Int64), minutes["events"].cum_sum()])
-    return before.gather(ends) - before.head(minutes.height)
+def _between(sizes: Numbers, starts: Numbers, ends: Numbers) -> Numbers:
+    """The sums from each start up to, not including, the end."""
+    before: Numbers = np.append(0, np.cumsum(sizes))
+    sums: Numbers = before[ends] - before[starts]
+    return sums
 
 
-def _count_distinct(minutes: pl.DataFrame, values: pl.DataFrame, timespan: int) -> pl.Series:
+def _count_distinct(at: Numbers, place: Numbers, hashes: pl.Series, span: Numbers) -> Numbers:
     """
-    Distinct values in the window that starts at each of *minutes*.
+    Distinct values in the windows that start *at* these places.
 
     A value that occurs at minute m, and before that last at p, is the first of its kind in just
     the windows that start in (max(p, m - T), m]; that is none if p is m, as in two tallies. So a
     window has as many distinct values as such ranges that have begun, less those that have ended.
     """
-    key = pl.col("key")
-    seen = values.join(minutes.select(*_PLACE, "key"), on=_PLACE).sort("key")
-    previous = key.shift(1).over("ip", "value_hash")
-    begins = pl.max_horizontal(previous, key - timespan) + 1
-    begun = seen.select(begins).to_series().sort().search_sorted(minutes["key"], side="right")
-    ended = seen["key"].search_sorted(minutes["key"], side="left")
-    return (begun.cast(pl.Int64) - ended.cast(pl.Int64)).clip(upper_bound=MAX_DISTINCT_VALUES)
+    found = np.searchsorted(at, place)
+    is_there = at[np.minimum(found, len(at) - 1)] == place
+    seen, span, own = place[is_there], span[is_there], hashes.to_numpy()[is_there]
+    order = np.lexsort((seen, own))
+    seen, span, own = seen[order], span[order], own[order]
+    # the same value of another rule or IP is further away than any window is long
+    previous = np.where(np.diff(own, prepend=own[:1]) == 0, np.append(_NEVER, seen[:-1]), _NEVER)
+    begun = np.searchsorted(np.sort(np.maximum(previous, seen - span) + 1), at, side="right")
+    ended = np.searchsorted(np.sort(seen), at)
+    distinct: Numbers = np.minimum(begun - ended, MAX_DISTINCT_VALUES)
+    return distinct
 
 
-def _suspicious(minutes: pl.DataFrame, threshold: int, timespan: int) -> pl.DataFrame:
-    is_hot = pl.col("window_count") >= threshold
-    last_hot = pl.when(is_hot).then("key").forward_fill()
-    return minutes.filter(pl.col("key") - last_hot < timespan).select(
-        "rule", "ip", "minute", "hour", "events"
-    )
-
-
-def _peaks(minutes: pl.DataFrame, threshold: int, per_hour: int) -> pl.DataFrame:
-    hot = minutes.filter(pl.col("window_count") >= threshold)
-    keep = ["rule", "ip", "minute", "window_count"]
-    first, last = pl.col("minute"), pl.col("window_last")
-    return _highest(explode_hours(hot, first, last, keep, per_hour))
-
-
-def _highest(windows: pl.DataFrame) -> pl.DataFrame:
+def _peaks(hot: pl.DataFrame, per_hour: int) -> pl.DataFrame:
     """The highest count of each rule, IP and hour, and the earliest window that has it."""
+    keep = ["rule", "ip", "peak_count", "peak_minute"]
+    place = ["rule", "ip", "hour"]
     return (
-        windows.sort("window_count", "minute", descending=[True, False])
-        .group_by("rule", *_PAIR, maintain_order=True)
-        .agg(
-            pl.col("window_count").first().alias("peak_count"),
-            pl.col("minute").first().alias("peak_minute"),
-        )
+        explode_hours(hot, pl.col("minute"), pl.col("last"), keep, per_hour)
+        .sort("peak_count", "peak_minute", descending=[True, False])
+        .group_by(place, maintain_order=True)
+        .first()
     )

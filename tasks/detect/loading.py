@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -313,21 +314,28 @@ class Kinds:
 
     def __init__(self, combinations: pl.Series) -> None:
         """These are the rows."""
-        self._counters = {n: {*text.split(" ")} for n, text in texts_of(combinations).items()}
+        self._counters = {n: _counters_in(text) for n, text in texts_of(combinations).items()}
         self._numbers: npt.NDArray[np.uint32] = combinations.to_physical().to_numpy()
 
     def find(self, counters: Collection[str]) -> Positions:
-        """The positions of those that count for any of *counters*."""
-        return np.flatnonzero(self.where(counters)) if self._wanted(counters) else _NOWHERE
+        """The positions of those that count for any of *counters*, in no order."""
+        wanted = np.flatnonzero(self._wanted(counters)).tolist()
+        return np.concatenate([self._rows[n] for n in wanted]) if wanted else _NOWHERE
+
+    @cached_property
+    def _rows(self) -> dict[int, Positions]:
+        """The positions of each combination."""
+        most = max(self._counters, default=0)
+        # what has two bytes is sorted by counting
+        order = np.argsort(self._numbers.astype(np.min_scalar_type(most)), kind="stable")
+        known = np.array(sorted(self._counters))
+        ends = np.bincount(self._numbers, minlength=most + 1)[known].cumsum()
+        return dict(zip(known.tolist(), np.split(order, ends[:-1]), strict=True))
 
     def where(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
         """Which of them count for any of *counters*."""
-        wanted = self._wanted(counters)
-        if not wanted:
-            return np.zeros(len(self._numbers), np.bool_)
-        is_wanted = np.zeros(max(self._counters) + 1, np.bool_)
-        is_wanted[wanted] = True
-        return is_wanted[self._numbers]
+        found: npt.NDArray[np.bool_] = self._wanted(counters)[self._numbers]
+        return found
 
     def match(self, counters: Sequence[str], chosen: Positions) -> npt.NDArray[np.bool_]:
         """Which of them count for the one of *counters* that is chosen for each."""
@@ -337,8 +345,16 @@ class Kinds:
         matching: npt.NDArray[np.bool_] = table[self._numbers, chosen]
         return matching
 
-    def _wanted(self, counters: Collection[str]) -> list[int]:
-        return [n for n, own in self._counters.items() if not own.isdisjoint(counters)]
+    def _wanted(self, counters: Collection[str]) -> npt.NDArray[np.bool_]:
+        """By the number of each combination."""
+        is_wanted = np.zeros(max(self._counters, default=0) + 1, np.bool_)
+        is_wanted[[n for n, own in self._counters.items() if not own.isdisjoint(counters)]] = True
+        return is_wanted
+
+
+@lru_cache(maxsize=10_000)
+def _counters_in(combination: str) -> frozenset[str]:
+    return frozenset(combination.split(" "))
 
 
 def choose(rows: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:

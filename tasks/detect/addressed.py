@@ -38,6 +38,18 @@ class Addressed:
         """Only rows of those names of which *is_wanted* says so."""
         return self.filter(is_wanted.gather(self.rows["ip"]))
 
+    def within(self, minutes: tuple[int, int]) -> Self:
+        """Only rows of these minutes, half-open; nearly always those are all, or none."""
+        if not self.height:
+            return self
+        own = self.rows["minute"].to_numpy()
+        first, last = own.min(), own.max()
+        if minutes[0] <= first and last < minutes[1]:
+            return self
+        if last < minutes[0] or minutes[1] <= first:
+            return replace(self, rows=self.rows.clear())
+        return self.filter(pl.Series((own >= minutes[0]) & (own < minutes[1])))
+
     def named(self) -> pl.DataFrame:
         """The rows with `source_ip` instead of `ip`, and with `address` where there are members."""
         number = self.rows["ip"]

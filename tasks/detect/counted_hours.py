@@ -203,8 +203,9 @@ class HourCounter:
 
     def add(self, counts: Addressed, values: Addressed) -> None:
         """Also what these rows say."""
-        own = pl.col("minute").is_between(*self._minutes, closed="left")
-        counts, values = counts.filter(own), values.filter(own)
+        counts, values = counts.within(self._minutes), values.within(self._minutes)
+        if not counts.height and not values.height:
+            return
         column = recode(counts.rows["counters"], self._keep_own)
         # the names of many tallies have the same IP many times: first what is next to each other
         self._counts.append(replace(counts, rows=_sum_runs(counts.rows.with_columns(column))))

@@ -16,6 +16,8 @@ def read_digests(table: Addressed, rules: RuleSet) -> Addressed:
 
     Otherwise a rule would find nothing there any more, and what it found would be taken back.
     """
+    if not table.height:
+        return table
     rows = table.rows
     current = {rule.id: rule.counter for rule in rules.rules}
     for name in rows.columns:

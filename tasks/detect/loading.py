@@ -360,7 +360,7 @@ def _counters_in(combination: str) -> frozenset[str]:
 def choose(rows: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
     """Those *rows* that count for any of *counters*."""
     column = next(name for name in rows.columns if name.startswith("counter"))
-    return rows.filter(pl.Series(Kinds(rows[column]).where(counters)))
+    return rows[Kinds(rows[column]).find(counters)]
 
 
 def _number(table: Addressed, names: pl.Series) -> pl.DataFrame:

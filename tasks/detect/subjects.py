@@ -32,6 +32,8 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
 
 
 def _by_network(table: Addressed, prefix: int) -> Addressed:
+    if not table.height:
+        return table
     is_ipv6 = table.names.str.contains(":", literal=True)
     if not is_ipv6.any():
         return table

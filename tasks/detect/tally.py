@@ -133,8 +133,7 @@ class Tally:
 
     def within(self, minutes: tuple[int, int]) -> Self:
         """What happened in these minutes, half-open."""
-        there = pl.col("minute").is_between(*minutes, closed="left")
-        return type(self)(*(table.filter(there) for table in self.tables))
+        return type(self)(*(table.within(minutes) for table in self.tables))
 
     def to_payloads(self, max_bytes: int = _MAX_BYTES) -> list[bytes]:
         """

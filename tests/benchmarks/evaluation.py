@@ -54,7 +54,7 @@ def renamed(tally, number: int, of: int):
 
     from tasks.detect.addressed import Addressed
     from tasks.detect.rules import load_rules
-    from tasks.detect.tally import Tally, keep_lowest, sample_limits
+    from tasks.detect.tally import COUNTS, SAMPLES, VALUES, Tally, keep_lowest, sample_limits
 
     start = tally.first_minute
     minute = (start + (pl.col("minute") - start + number * 1440) // of).cast(pl.Int32)
@@ -73,8 +73,8 @@ def renamed(tally, number: int, of: int):
     samples = keep_lowest(samples, sample_limits(load_rules()), place)
     alike = pl.selectors.starts_with("counter")
     tables = (
-        new.select(old.named().columns).sort(alike, *place)
-        for new, old in zip((counts, values.unique(), samples), tally.tables, strict=True)
+        new.select(schema.names()).sort("source_ip", "minute", alike, "extent")
+        for new, schema in ((counts, COUNTS), (values.unique(), VALUES), (samples, SAMPLES))
     )
     return Tally(*map(Addressed.of, tables))
 

@@ -779,6 +779,9 @@ _SIMPLE = np.array(
     [ord(chr(b).lower()) if chr(b) in _SIMPLE_TEXT else 0 for b in range(256)], np.uint8
 )
 """Bytes that mean themselves, whatever is before them, in lower case; 0 for the others."""
+_PLAIN = _SIMPLE.copy()
+_PLAIN[[ord(c) for c in "xX+&./"]] = [ord(c) for c in "xx &./"]
+"""The same, and bytes that mean themselves in a URL if there is none of a few before them."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -871,6 +874,26 @@ def reduce_text(source, start, end, is_url, target, at):
         at += 1
     target[at] = 10
     return _write_views(target, first, at, at + 1, is_url)
+
+
+@njit(cache=True, nogil=True)
+def _reduce_plain(source, start, end, target, at):
+    """As reduce_text, a URL of which nothing is encoded and nobody has another view, or -1."""
+    if end - start > MAX_TEXT:
+        return np.int64(-1)
+    last = np.uint8(0)
+    for read in range(start, end):
+        byte = _PLAIN[source[read]]
+        # //  /.  two spaces  0x2e
+        if (
+            byte == 0 or (last == 47 and (byte == 47 or byte == 46))
+            or (byte == 32 and last == 32) or (byte == 120 and last == 48)
+        ):  # fmt: skip
+            return np.int64(-1)
+        target[at] = last = byte
+        at += 1
+    target[at] = 10
+    return np.int64(at + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -1173,9 +1196,16 @@ def reduce_requests(first, seed, requests, paths, methods, method_count, origina
                 record[METHOD], record[TARGET_END] = method, stop
                 h = _hash_text(arena, target, mark - target, seed)
                 record[PATH] = _number_text(arena, target, mark, KIND_PATH, h, paths)
-                new_o, new_q = reduce_text(arena, target, stop, True, original, o), q
-                if mark + 1 < stop:
-                    new_q = reduce_text(arena, mark + 1, stop, True, query, q)
+                new_o, new_q = _reduce_plain(arena, target, stop, original, o), q
+                if new_o < 0:
+                    new_o = reduce_text(arena, target, stop, True, original, o)
+                    if mark + 1 < stop:
+                        new_q = reduce_text(arena, mark + 1, stop, True, query, q)
+                elif mark + 1 < stop:
+                    # what is read byte by byte reads alike from any of them on
+                    for read in range(o + mark + 1 - target, new_o):
+                        query[new_q] = original[read]
+                        new_q += 1
                 if new_o >= 0 and new_q >= 0:
                     o, q = new_o, new_q
                     record[CLASS] = CLEAN

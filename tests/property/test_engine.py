@@ -399,6 +399,26 @@ def test_reduced_texts_are_the_views(text, is_url):
         assert list(dict.fromkeys(reduced)) == views
 
 
+PLAIN_PIECES = [*"aX02/?=&+-_.,", "2e", "0x", "/a", "a+", "id=7&", "B.html"]
+
+
+@settings(max_examples=2000, deadline=None)
+@given(texts | st.lists(st.sampled_from(PLAIN_PIECES), max_size=12).map("".join))
+def test_plain_texts_have_one_view(text):
+    """A text that is called plain has one view, and what is after its first `?` has its end."""
+    source = np.frombuffer(text.encode() + bytes(8), np.uint8)
+    target = np.zeros(len(source) + 64, np.uint8)
+    end = kernel._reduce_plain(source, 0, len(text.encode()), target, 0)
+    if end < 0:
+        return
+    found = bytes(target[:end]).decode()
+    assert found.endswith("\n")
+    assert [*view(text, is_url=True)] == [found[:-1]]
+    mark = text.find("?") + 1
+    if 0 < mark < len(text):
+        assert [*view(text[mark:], is_url=True)] == [found[mark:-1]]
+
+
 @pytest.mark.parametrize("is_url", [True, False])
 def test_every_pair_of_pieces(is_url):
     """Whatever stands beside whatever is reduced rightly, or refused; most of it is not."""

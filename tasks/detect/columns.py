@@ -1,8 +1,7 @@
 """Tables as columns of numbers and of texts, and how these are stored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from itertools import pairwise
 from struct import Struct
 from typing import Any, Final, NamedTuple, Self
 
@@ -16,11 +15,17 @@ from tasks.detect.addressed import Addressed
 
 Numbers = npt.NDArray[Any]
 """Integers of any width."""
+Rows = npt.NDArray[np.intp]
 Sizes = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
 END_OF_TEXT: Final = 2
 """Bytes that end a text: a carriage return and a line feed, so that texts may end with either."""
+_FEW: Final = 1000
+"""Texts; fewer are sooner cut out than Polars has begun to read, as is a third of them."""
+
+IsWanted = Callable[[pl.Series], pl.Series]
+"""Says of names whether rows about them are wanted."""
 
 
 class Named(NamedTuple):
@@ -53,14 +58,19 @@ class Texts(NamedTuple):
         sizes = (texts.str.len_bytes() + END_OF_TEXT).fill_null(0).cast(pl.Int32)
         return cls(sizes.to_numpy(), np.frombuffer(joined, np.uint8))
 
-    def read(self) -> pl.Series:
-        """The texts."""
-        lines = read_texts(self.joined)
-        if lines.len() == np.count_nonzero(self.sizes) == len(self.sizes):
-            return lines
-        ends = np.append(0, self.sizes.cumsum()).tolist()
-        pieces = (self.joined[a : b - END_OF_TEXT] if b > a else None for a, b in pairwise(ends))
-        texts = [None if piece is None else piece.tobytes().decode() for piece in pieces]
+    def read(self, rows: Rows | None = None) -> pl.Series:
+        """The texts, or those in *rows*."""
+        wanted: Any = slice(None) if rows is None else rows
+        if len(self.sizes[wanted]) > max(_FEW, len(self.sizes) // 3):
+            lines = read_texts(self.joined)
+            if lines.len() == np.count_nonzero(self.sizes) == len(self.sizes):
+                return lines if rows is None else lines.gather(rows)
+        ends = self.sizes.cumsum(dtype=np.int64)
+        places = zip(ends[wanted].tolist(), self.sizes[wanted].tolist(), strict=True)
+        data = self.joined.tobytes()
+        texts = [
+            data[end - size : end - END_OF_TEXT].decode() if size else None for end, size in places
+        ]
         return pl.Series(texts, dtype=pl.String)
 
 
@@ -115,7 +125,7 @@ def encode(
     Parts of at most *max_bytes*, or of one row; each starts with *header*.
 
     The same content gives the same bytes: what the numbers in a part are follows from the texts in
-    that part.
+    that part. What it is about comes first.
 
     Args:
         piece_rows: That many rows nearly always fit; what does not fit is encoded twice.
@@ -126,12 +136,13 @@ def encode(
         yield from _encode(header, columns, rows, max_bytes)
 
 
-def decode(body: bytes, schema: pl.Schema) -> Addressed:
+def decode(body: bytes, schema: pl.Schema, is_wanted: IsWanted | None = None) -> Addressed:
     """
     The table that was encoded as *body*, which is a part without its header.
 
     Args:
         schema: Of its rows; its columns in the order in which they were encoded.
+        is_wanted: Of what is not, no row is made.
 
     Raises:
         ValueError: It is damaged.
@@ -140,25 +151,27 @@ def decode(body: bytes, schema: pl.Schema) -> Addressed:
     if xxh3_64_digest(content) != body[:_DIGEST_BYTES]:
         raise ValueError("its bytes are not those that were written")
     reader = _Reader(content)
-    names, rows = pl.Series(dtype=pl.String), []
+    names, ips = reader.read_texts().read(), reader.read_numbers(np.uint32)
+    rows = None if is_wanted is None else is_wanted(names).to_numpy()[ips].nonzero()[0]
+    wanted: Any = slice(None) if rows is None else rows
+    columns = []
     for name, kind in schema.items():
         if name == "ip":
-            names = reader.read_texts()
-            column = pl.Series(reader.read_numbers(np.uint32))
+            column = pl.Series(ips[wanted])
         elif kind == pl.Categorical:
-            known = reader.read_texts().cast(kind)
-            column = known.gather(reader.read_numbers(np.uint32))
+            known = reader.read_texts().read().cast(kind)
+            column = known.gather(reader.read_numbers(np.uint32)[wanted])
         elif kind == pl.String:
-            column = reader.read_texts()
+            column = reader.read_texts().read(rows)
         else:
-            column = pl.Series(reader.read_numbers(_DTYPES[kind]))
-        rows.append(column.alias(name))
-    return Addressed(pl.DataFrame(rows), names)
+            column = pl.Series(reader.read_numbers(_DTYPES[kind])[wanted])
+        columns.append(column.alias(name))
+    return Addressed(pl.DataFrame(columns), names)
 
 
 def _encode(header: bytes, columns: Columns, rows: slice, max_bytes: int) -> Iterator[bytes]:
     writer = _Writer()
-    for column in columns.values():
+    for _, column in sorted(columns.items(), key=lambda named: named[0] != "ip"):
         writer.write(column, rows)
     content = b"".join(writer.pieces)
     part = header + xxh3_64_digest(content) + content
@@ -233,9 +246,9 @@ class _Reader:
         self._at = 0
         self._decompress = zstandard.ZstdDecompressor().decompress
 
-    def read_texts(self) -> pl.Series:
+    def read_texts(self) -> Texts:
         sizes = self.read_numbers(np.int32)
-        return Texts(sizes, np.frombuffer(self._read_compressed(), np.uint8)).read()
+        return Texts(sizes, np.frombuffer(self._read_compressed(), np.uint8))
 
     def read_numbers(self, dtype: type[np.integer[Any]]) -> Numbers:
         (count,) = self._read(_COUNT)

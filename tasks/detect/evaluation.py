@@ -12,6 +12,7 @@ import polars as pl
 
 from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.allowlist import Allowlist
+from tasks.detect.columns import IsWanted
 from tasks.detect.counted_hours import (
     CountedHours,
     HourCounter,
@@ -28,7 +29,7 @@ from tasks.detect.incidents import chain, reach, reconcile
 from tasks.detect.loading import LoadedTally, Recent, Survey, load, load_within
 from tasks.detect.networks import Grouping, Watch, touched_groups
 from tasks.detect.rules import GroupBy, RuleSet
-from tasks.detect.subjects import roll_up
+from tasks.detect.subjects import among, roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally
 from tasks.detect.touched import (
@@ -209,13 +210,15 @@ class _Evaluation:
 
     def _lines(self, ips: pl.Series, told: Sequence[Span]) -> Addressed:
         """The sample lines of those with these hashes: most source IPs need not show any."""
-        tallies = self._load(told, without=b"CV")
+        tallies = self._load(told, among(ips, self._all_rules.ipv6_prefix), without=b"CV")
         return load_within(tallies, ips, (told[0][0], told[-1][1])).samples
 
-    def _load(self, spans: Sequence[Span], *, without: bytes = b"") -> Iterator[LoadedTally]:
+    def _load(
+        self, spans: Sequence[Span], is_wanted: IsWanted | None = None, *, without: bytes = b""
+    ) -> Iterator[LoadedTally]:
         """What is on record of these minutes."""
         for part in load_overlapping(self._connection, self._namespace, spans):
-            loaded = _load(part, self._all_rules, without=without)
+            loaded = _load(part, self._all_rules, is_wanted, without=without)
             if not loaded.is_empty:
                 yield loaded
 
@@ -388,7 +391,9 @@ def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
 
 
-def _load(part: StoredPart, rules: RuleSet, *, without: bytes = b"") -> LoadedTally:
-    stored = Tally.from_payloads([part.payload], part.objects.keys(), without)
+def _load(
+    part: StoredPart, rules: RuleSet, is_wanted: IsWanted | None = None, *, without: bytes = b""
+) -> LoadedTally:
+    stored = Tally.from_payloads([part.payload], part.objects.keys(), without, is_wanted)
     tally = Tally(*(read_digests(table, rules) for table in stored.tables))
     return LoadedTally(roll_up(tally, rules.ipv6_prefix), part.objects)

@@ -8,8 +8,9 @@ from socket import AF_INET6, inet_ntop, inet_pton
 
 import polars as pl
 
-from tasks.detect.addressed import Addressed
+from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.autonomous_systems import open_asn_database
+from tasks.detect.columns import IsWanted
 from tasks.detect.networks import Grouping
 from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.tally import Tally
@@ -29,6 +30,18 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
     if ipv6_prefix == IPV6_BITS:
         return tally
     return Tally(*(_by_network(table, ipv6_prefix) for table in tally.tables))
+
+
+def among(ip_hashes: pl.Series, ipv6_prefix: int) -> IsWanted:
+    """Says of addresses whether roll_up() has them under a name with one of these hashes."""
+    wanted = ip_hashes.implode()
+
+    def is_wanted(addresses: pl.Series) -> pl.Series:
+        table = Addressed(pl.DataFrame(), addresses)
+        names = addresses if ipv6_prefix == IPV6_BITS else _by_network(table, ipv6_prefix).names
+        return hash_names(names).is_in(wanted)
+
+    return is_wanted
 
 
 def _by_network(table: Addressed, prefix: int) -> Addressed:

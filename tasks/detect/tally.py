@@ -12,7 +12,7 @@ from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
 from tasks.detect.addressed import Addressed, decode_parquet, numbered
-from tasks.detect.columns import Columns, columns_of, decode, encode
+from tasks.detect.columns import Columns, IsWanted, columns_of, decode, encode
 from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -149,12 +149,14 @@ class Tally:
         parts: Iterable[bytes],
         keep: Collection[int] | None = None,
         without: bytes = b"",
+        is_wanted: IsWanted | None = None,
     ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
 
         Args:
             without: Kinds of parts that are passed over: C(ounts), V(alues) or S(amples).
+            is_wanted: Of what is not, no row is made.
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -163,7 +165,7 @@ class Tally:
         for part in parts:
             if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
-            kind, table = _decode(part)
+            kind, table = _decode(part, is_wanted)
             tables[kind].append(table)
         tally = cls(*(Addressed.united(tables[k], _NOTHING[k]) for k in _KINDS))
         return tally if keep is None else tally.only(keep)
@@ -601,7 +603,7 @@ def _to_payloads(tables: Iterable[Columns], max_bytes: int = _MAX_BYTES) -> list
     ]
 
 
-def _decode(part: bytes) -> tuple[bytes, Addressed]:
+def _decode(part: bytes, is_wanted: IsWanted | None) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
@@ -610,10 +612,14 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
         )
     schema, body = _KINDS[kind], part[len(_MAGIC) + 1 :]
     try:
+        if magic == _MAGIC:
+            return kind, decode(body, numbered(schema), is_wanted)
         if magic == _FIRST_MAGIC:
-            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
-        read = decode if magic == _MAGIC else decode_parquet
-        return kind, read(body, numbered(schema))
+            rows = pl.read_parquet(body).select(schema.names())
+            table = Addressed.of(rows.cast(schema))
+        else:
+            table = decode_parquet(body, numbered(schema))
+        return kind, table if is_wanted is None else table.only(is_wanted(table.names))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

@@ -76,9 +76,11 @@ def count_file(path: str):
 
 def run_job(paths: Sequence[str], threads: int) -> None:
     """The whole job on files, as a process of its own."""
+    from tasks.detect.columns import IsWanted
     from tasks.detect.evaluate import judge
     from tasks.detect.loading import LoadedTally, Recent, Survey, load_within
     from tasks.detect.rules import load_rules
+    from tasks.detect.subjects import among
     from tasks.detect.tally import Tally
     from tasks.detect.touched import Touched, needed_minutes, told_minutes
     from tasks.model.parts import Part, PartKey
@@ -94,13 +96,18 @@ def run_job(paths: Sequence[str], threads: int) -> None:
         for number, part in enumerate(own)
     ]
 
-    def load(key: PartKey, part: Part, without: bytes) -> LoadedTally:
-        return LoadedTally(Tally.from_payloads([part.payload], None, without), {0: key[0]})
+    def load(
+        key: PartKey, part: Part, without: bytes, is_wanted: IsWanted | None = None
+    ) -> LoadedTally:
+        tally = Tally.from_payloads([part.payload], None, without, is_wanted)
+        return LoadedTally(tally, {0: key[0]})
 
-    def tallies(without: bytes, minutes: tuple[int, int] = ALL_TIME) -> Iterator[LoadedTally]:
+    def tallies(
+        without: bytes, minutes: tuple[int, int] = ALL_TIME, is_wanted: IsWanted | None = None
+    ) -> Iterator[LoadedTally]:
         for key, part in parts:
             if part.first_minute < minutes[1] and part.last_minute >= minutes[0]:
-                yield load(key, part, without)
+                yield load(key, part, without, is_wanted)
 
     def counts(minutes: tuple[int, int]) -> Iterator[LoadedTally]:
         for key, part in parts:
@@ -122,7 +129,8 @@ def run_job(paths: Sequence[str], threads: int) -> None:
             near = each.tally.within(needed)
             survey.notice(near.counts, near.values)
         ips = piece.only(survey.candidates()).ips
-        lines = load_within(tallies(b"CV", told), ips, told).samples
+        own = among(ips, rules.ipv6_prefix)
+        lines = load_within(tallies(b"CV", told, own), ips, told).samples
         few = replace(load_within(counts(needed), ips, needed), samples=lines)
         hours += len(judge(rules, few, piece))
     print(json.dumps({

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.detect import columns as columns_module
 from tasks.detect.addressed import Addressed
 from tasks.detect.columns import columns_of, decode, encode
 
@@ -64,6 +65,26 @@ def test_tables_come_back_from_their_parts(some, max_bytes, is_sorted):
     assert all(t.height == 1 or len(p) <= max_bytes for t, p in zip(back, parts, strict=True))
     assert all(t.names.len() == t.rows["ip"].n_unique() for t in back)
     assert [p for t in back for p in parts_of(t, max_bytes)] == parts
+
+
+@given(
+    st.lists(rows, min_size=1, max_size=30),
+    st.sets(st.sampled_from(NAMES)),
+    st.sampled_from([0, 1000]),
+)
+def test_only_what_is_wanted_is_read(some, wanted, few):
+    """Rows about others are left out, and the rest is as it was."""
+    table = table_of(some)
+    (part,) = parts_of(table, 10**6, 100)
+
+    def is_wanted(names: pl.Series) -> pl.Series:
+        return names.is_in(list(wanted))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns_module, "_FEW", few)
+        found = decode(part.removeprefix(b"head"), SCHEMA, is_wanted).named()
+
+    assert found.equals(table.named().filter(is_wanted(table.named()["source_ip"])))
 
 
 @given(st.data())

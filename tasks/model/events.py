@@ -49,7 +49,8 @@ class Event:
     `ssh_login`: sshd judged a credential. `ssh_connection`: a connection named a user and ended
     without a login, which is all that a server with keys only tells. Count one, never both.
     `ssh_protocol_error`: a connection to sshd that spoke no ssh, or nothing until it was cut.
-    `ssh_attempts_exceeded`: one connection made as many attempts as sshd allows, and was cut off.
+    `ssh_attempts_exceeded`: one connection made as many attempts as sshd allows, and was cut off,
+    or was turned away for the failures before it.
     `http_login`: a web server's error log says that it judged a name and password.
     """
     event_outcome: str | None = None

@@ -9,13 +9,16 @@ A server that takes keys only never writes `Failed`; there an attacker shows in 
 name the user of a connection. A password server writes those too, so they are another action,
 `ssh_connection`, one per connection and user: `Invalid user` and `User ... not allowed` when the
 user has no account that may log in; `Connection closed by authenticating user ... [preauth]` when
-it has. `maximum authentication attempts exceeded` stands for all the attempts that one connection
-may make (MaxAuthTries, six unless configured), whether they were logged one by one or not: it is
-`ssh_attempts_exceeded`. `banner exchange: ... invalid format`, in old servers `Bad protocol version
-identification`, is a client that speaks no ssh: `ssh_protocol_error`, and so is one that let its
-time run out before it named a user (`Timeout before authentication`). Rules count one action or
-another, never a sum in which the same attempt is twice. `Failed none` is how every client asks what
-it may try, and no attempt.
+it has. `error: PAM: ...` is one, too: FreeBSD and macOS write it for each refused answer, and log
+no `Failed keyboard-interactive/pam` before the third. `maximum authentication attempts exceeded`
+stands for all the attempts that one connection may make (MaxAuthTries, six unless configured),
+whether they were logged one by one or not: it is `ssh_attempts_exceeded`, and so is `drop
+connection ... penalty: ...`, a client that sshd turns away for its failures (PerSourcePenalties).
+`banner exchange: ... invalid format`, in old servers `Bad protocol version identification`, is a
+client that speaks no ssh: `ssh_protocol_error`, and so is one that has no cipher in common with the
+server (`Unable to negotiate`), or that let its time run out before it named a user (`Timeout before
+authentication`). Rules count one action or another, never a sum in which the same attempt is twice.
+`Failed none` is how every client asks what it may try, and no attempt.
 
 Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c
 """
@@ -48,6 +51,20 @@ _CONNECTIONS = tuple(
             ),
         ),
         (
+            "ssh_connection",
+            (
+                rb"error: PAM: [A-Za-z ]+ for ((?:illegal|invalid) user )?"
+                rb"(.*) from ([0-9A-Fa-f.:]+)(?: via \S+)?"
+            ),
+        ),
+        (
+            "ssh_attempts_exceeded",
+            (
+                rb"drop connection #\d+ from ()()\[(\S+)\]:\d+ on \[\S+\]:\d+ "
+                rb"penalty: (?:failed|exceeded|caused|violated|refused) .*"
+            ),
+        ),
+        (
             "ssh_attempts_exceeded",
             (
                 rb"error: maximum authentication attempts exceeded for ((?:invalid user )?)"
@@ -57,6 +74,10 @@ _CONNECTIONS = tuple(
         (
             "ssh_protocol_error",
             rb"banner exchange: Connection from ()()(\S+) port \d+: invalid format",
+        ),
+        (
+            "ssh_protocol_error",
+            rb"Unable to negotiate with ()()(\S+?)(?: port \d+)?: no matching .*",
         ),
         (
             "ssh_protocol_error",

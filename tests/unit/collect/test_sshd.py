@@ -157,13 +157,38 @@ def test_protocol_errors_of_old_servers(sent, end):
     [
         "fatal: Timeout before authentication for 192.0.2.7 port 34388",
         "Timeout before authentication for connection from 192.0.2.7 to 198.51.100.1, pid = 42",
+        "Unable to negotiate with 192.0.2.7 port 5: no matching cipher. Their x from 10.0.0.1 port 6",
+        "Unable to negotiate with 192.0.2.7: no matching cipher found. Their offer: 3des-cbc",
     ],
 )
-def test_connections_that_wait_until_they_are_cut(message):
-    """A connection that named no user in time counts as one that spoke no ssh."""
+def test_connections_that_get_to_no_user(message):
+    """A connection that named no user in time, or shares no cipher, spoke no ssh."""
     (event,) = parse(message)
 
     assert (event.event_action, event.source_ip) == ("ssh_protocol_error", "192.0.2.7")
+
+
+@pytest.mark.parametrize("end", ["", " via 198.51.100.1"])
+@pytest.mark.parametrize("who", ["x from 198.51.100.9", "root"])
+@pytest.mark.parametrize("said", ["Authentication failure", "authentication error"])
+def test_refused_answers_to_pam(said, who, end):
+    """What FreeBSD and macOS log for an answer is a connection that named a user."""
+    (event,) = parse(f"error: PAM: {said} for {who} from 192.0.2.7{end}")
+    (unknown,) = parse(f"error: PAM: {said} for illegal user {who} from 192.0.2.7{end}")
+
+    assert (event.event_action, event.event_outcome) == ("ssh_connection", None)
+    assert (event.source_ip, event.user_name) == ("192.0.2.7", who)
+    assert (event.is_invalid_user, unknown.is_invalid_user) == (False, True)
+
+
+@pytest.mark.parametrize("reason", ["failed authentication", "exceeded LoginGraceTime"])
+@pytest.mark.parametrize("peer", ["192.0.2.7", "2001:db8::7"])
+def test_clients_turned_away_for_their_failures(peer, reason):
+    """A connection refused by a penalty is one more of a client that used up its attempts."""
+    (event,) = parse(f"drop connection #0 from [{peer}]:5 on [10.0.0.1]:22 penalty: {reason}")
+
+    assert (event.event_action, event.source_ip) == ("ssh_attempts_exceeded", peer)
+    assert event.is_invalid_user is False
 
 
 @pytest.mark.parametrize(
@@ -199,8 +224,8 @@ def test_attempts_exceeded(who, user, is_invalid, end):
         "Connection closed by authenticating user root UNKNOWN port 65535 [preauth]",
         "Disconnected from UNKNOWN port 65535",
         "Did not receive identification string from 192.0.2.7 port 5",
-        "Unable to negotiate with 192.0.2.7 port 5: no matching host key type found. [preauth]",
-        "drop connection #0 from [192.0.2.7]:5 on [10.0.0.1]:22 penalty: failed authentication",
+        "drop connection #0 from [192.0.2.7]:5 on [10.0.0.1]:22 past MaxStartups",
+        "drop connection #0 from [192.0.2.7]:5 on [10.0.0.1]:22 penalty: no authentication",
         "",
     ],
 )

@@ -7,6 +7,22 @@ from tasks.detect.signatures import Strength
 from tasks.model.events import Event, EventCategory
 
 TARGETS = r"""
+/search?q=C%3A%5CWindows%5CSystem32%5Cdrivers%5Cetc%5Chosts
+/find?keyword=%2Fvar%2Flog%2Fauth.log
+/search?q=cmd.exe+%2Fc+start
+/search?query=powershell+-ExecutionPolicy+Bypass+-File
+/search?s=ping+-c+4+8.8.8.8
+/search?term=%2Fetc%2Fhosts
+/search?q=%3Cscript+src%3D%22app.js%22+defer%3E%3C%2Fscript%3E
+/search?q=%26lt%3Bscript%26gt%3B+shows+as+text
+/search?q=if+%28a+%3D%3D+1+%7C%7C+b+%3D%3D+2%29
+/search?q=..%2F..%2Fnode_modules+not+found
+/docs?q=SELECT+%40%40version
+/docs?q=exec+sp_who2
+/docs?q=waitfor+delay+%2700%3A00%3A05%27
+/books?author=D%27Angelo&title=%22Drop+Dead%22+--+A+Novel
+/viewvc/trunk/cgi-bin/test.cgi?view=log&pathrev=120
+/blob/main/.env.example
 /search?q=select+*+from+users+where+id+=+1
 /search?q=how+to+use+union+select+in+mysql
 /search?q=sql+order+by+two+columns

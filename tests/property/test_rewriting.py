@@ -468,6 +468,39 @@ def test_regular_lines_are_rewritten(line, before):
     assert events == (replace(expected[0], url_domain=None, http_response_body_bytes=None),)
 
 
+AGENT_LAST = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status cs(User-Agent)"
+COMBINED = b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET / HTTP/1.1" 200 5 "-" "x"'
+
+
+@pytest.mark.parametrize(
+    ("line", "before"),
+    [
+        (b"2026-02-22T22:10:01.5+0300 stdout F " + COMBINED, ()),
+        (b"2026-02-22T22:10:01,5Z stdout F " + COMBINED, ()),
+        (b"2026-02-22T22:10:01.5,03:00 stdout F " + COMBINED, ()),
+        (b"<134>2026-02-22T22:10:01.5Z stdout F " + COMBINED, ()),
+        (b'{"stream":"stdout","log":"' + COMBINED.replace(b'"', b'\\"') + b'","time":""}', ()),
+        (b'{"log":"' + COMBINED.replace(b'"', b'\\"') + b'\\\\n","stream":"stdout","time":""}', ()),
+        (
+            b"2026-02-22 22:10:01 192.0.2.7 GET /a 404 Mozilla/5.0 (X11) Firefox/140.0",
+            (AGENT_LAST,),
+        ),
+        (b"2026-02-22\t22:10:01\t192.0.2.7\tGET\t/a\t404\tMozilla/5.0\tFirefox", (AGENT_LAST,)),
+        (b'2026-02-22 22:10:01 192.0.2.7 GET /a 404 x"y', (AGENT_LAST,)),
+    ],
+)
+def test_nearly_regular_lines_are_not_rewritten(line, before):
+    """A shape takes no line that is not of its format, though it nearly is."""
+    parser = LineParser(ObjectClock(CLOCK._modified_at))
+    for directive in before:
+        parser.read_directive(directive)
+    others = [b'{"log":"x"}'] if line.startswith(b"{") else [b"2026-02-22T22:10:01Z stdout F x"]
+    rewritten = parser.rewrite(b"\n".join([*others * 3, line, b""]))
+
+    assert rewritten is not None
+    assert not rewritten.block
+
+
 def test_time_without_an_offset_elsewhere():
     """HAProxy's own time is rewritten where it is UTC, and left to the exact path where it is not."""
     line = (

@@ -1,12 +1,11 @@
 """
 Regular lines of other formats, rewritten as Combined lines of which `parse_access` says the same.
 
-The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line of JSON, W3C,
-AWS's load balancers, S3 or HAProxy, or one that a container or syslog has wrapped, where that is
-beyond doubt; all others are left to their own format. What an object of JSON says where follows
-from its keys alone: objects that have the same of those that matter share a plan, which is made
-once from the layouts of `json_lines`. Size, virtual host and what the server gives as its reason
-are not kept.
+The engine counts Combined lines many at a time. `rewriting_kernel` rewrites a line that has one of
+the `shapes`, or is an object of JSON, where that is beyond doubt; all others are left to their own
+format. What an object of JSON says where follows from its keys alone: objects that have the same
+of those that matter share a plan, which is made once from the layouts of `json_lines`. Size,
+virtual host and what the server gives as its reason are not kept.
 """
 
 import os
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from tasks.collect.formats import shapes
 from tasks.collect.formats.forwarded import TrustedProxies
 from tasks.collect.formats.json_lines import LAYOUTS, JsonFields, find_layout
 from tasks.collect.formats.json_lines import Path as Place
@@ -35,16 +35,16 @@ _JSON_SLOTS: Final = {
     "url_query": "QUERY", "request": "REQUEST", "http_response_status_code": "STATUS",
     "http_request_referrer": "REFERRER", "user_agent_original": "AGENT",
 }  # fmt: skip
-_W3C_SLOTS: Final = {**_JSON_SLOTS, "date": "DATE", "time": "TIME"}
-_AMAZON = re.compile(rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} ")
-"""How lines of application load balancers and of S3 begin."""
-_CONTAINER = re.compile(rb"(?:\{\"log\":\"|\d{4}-\d\d-\d\dT\S+ std(?:out|err) F )[0-9A-Fa-f.:]+ - ")
-"""How access lines of containers begin."""
-_SYSLOG = re.compile(
-    rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/|[^\[]{1,200} haproxy\[|[^\[]{1,200} "
+_W3C_FIELDS: Final = frozenset((*_JSON_SLOTS, "date", "time"))
+_LOG: Final = frozenset(("log", "stream", "time"))
+"""What Docker says of a line of a container."""
+_LOG_SLOTS: Final = {"log": "LINE", "stream": "STREAM"}
+_LINES = re.compile(
+    rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} |\d{4}-\d\d-\d\dT\S+ std(?:out|err) F "
+    rb"|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/|[^\[]{1,200} haproxy\[|[^\[]{1,200} "
     rb"(?:nginx|httpd|apache2?)(?:\[\d+\])?: [0-9A-Fa-f.:]+ - "
 )
-"""How HAProxy's lines begin, and access lines in syslog."""
+"""How `shapes.lines` begin."""
 _FIRST_LINES: Final = 9
 _LOOKED_AT: Final = 64 * 1024
 """Bytes of a block among which they are looked for."""
@@ -108,15 +108,11 @@ class Rewriter:
 
     def _choose_function(self, line: bytes) -> str | None:
         """What rewrites lines that begin like this one."""
-        if _CONTAINER.match(line):
-            return "rewrite_container"
         if line[:1] == b"{":
             return "rewrite_json"
-        if line[4:5] == b"-" and line[:4].isdigit() and self._is_w3c_clear():
-            return "rewrite_words"
-        if _AMAZON.match(line):
-            return "rewrite_amazon"
-        return "rewrite_syslog" if _SYSLOG.match(line) else None
+        if _LINES.match(line) or (line[:4].isdigit() and self._is_w3c_clear()):
+            return "rewrite_fields"
+        return None
 
     def _rewrite(self, block: Block, function: str) -> Rewritten | None:
         _seen_bytes[function] += len(block)
@@ -130,17 +126,16 @@ class Rewriter:
             # no line of a few bytes is rewritten
             self._out = np.empty(4 * size + 1024, np.uint8)
         self._data[:size] = np.frombuffer(block, np.uint8)
-        room = int(np.count_nonzero(self._data[:size] == _LINE_FEED))
+        self._data[size] = _LINE_FEED
+        room = int(np.count_nonzero(self._data[:size] == _LINE_FEED)) + 1
         places, refused = np.empty((room, 3), np.int32), np.empty((room, 3), np.int32)
         state = np.zeros(kernel.STATE_SIZE, np.int64)
-        rewrite = {
-            "rewrite_json": self._rewrite_json,
-            "rewrite_words": self._rewrite_words,
-            "rewrite_amazon": self._rewrite_amazon,
-            "rewrite_syslog": self._rewrite_syslog,
-            "rewrite_container": self._rewrite_container,
-        }[function]
-        rewrite(kernel, size, state, places, refused)
+        if function == "rewrite_json":
+            self._rewrite_json(kernel, size, state, places, refused)
+        else:
+            spans = np.zeros((kernel.SLOTS, 3), np.int64)
+            shape = self._find_shape(kernel)
+            kernel.rewrite_fields(self._data, size, shape, spans, state, self._out, places, refused)
         return Rewritten(
             self._out[: state[kernel.S_WRITTEN]].tobytes(),
             block,
@@ -158,38 +153,25 @@ class Rewriter:
         while state[kernel.S_POSITION] < size:
             state[kernel.S_PLANS] = plans.count
             kernel.rewrite_json(
-                self._data, size, plans.keys, plans.plans, plans.present, plans.scratch, state,
-                self._out, places, refused,
+                self._data, size, plans.keys, plans.plans, plans.present, plans.scratch,
+                _make_table(kernel, shapes.TIME), state, self._out, places, refused,
             )  # fmt: skip
             if state[kernel.S_POSITION] < size:
                 start = int(state[kernel.S_POSITION])
                 rest = self._data[start:size].tobytes()
                 plans.learn(orjson.loads(rest[: rest.index(b"\n")]))
 
-    def _rewrite_amazon(
-        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
-    ) -> None:
-        kernel.rewrite_amazon(
-            self._data, size, _make_scratch(kernel, 1), state, self._out, places, refused
-        )
-
-    def _rewrite_container(
-        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
-    ) -> None:
-        kernel.rewrite_container(self._data, size, state, self._out, places, refused)
-
-    def _rewrite_syslog(
-        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
-    ) -> None:
-        kernel.rewrite_syslog(
-            self._data, size, self._is_utc, _make_scratch(kernel, 1), state, self._out, places,
-            refused,
-        )  # fmt: skip
+    def _find_shape(self, kernel: "_Kernel") -> Any:  # noqa: ANN401 -- kernel.Shape
+        """That of the lines: of W3C where fields are known, all others have none."""
+        if not self._is_w3c_clear():
+            return _make_table(kernel, shapes.lines(is_utc=self._is_utc))
+        slots = (_JSON_SLOTS.get(field) for field in self._w3c.fields[2:])
+        return _make_table(kernel, shapes.words(tuple(slots)))
 
     def _is_w3c_clear(self) -> bool:
-        """Whether lines with the current fields can be rewritten."""
+        """Whether there are fields of W3C, and lines that have them can be rewritten."""
         fields = self._w3c.fields
-        known = [f for f in fields if f in _W3C_SLOTS]
+        known = [f for f in fields if f in _W3C_FIELDS]
         is_forwarded = "forwarded_for" in fields and self._proxies.are_known
         return (
             fields[:2] == ("date", "time")
@@ -197,18 +179,6 @@ class Rewriter:
             and not is_forwarded
             and "url_original" not in fields
         )
-
-    def _rewrite_words(
-        self, kernel: "_Kernel", size: int, state: "_State", places: "_Places", refused: "_Places"
-    ) -> None:
-        slots = [_W3C_SLOTS.get(field) for field in self._w3c.fields]
-        columns = np.array([getattr(kernel, s) if s else -1 for s in slots], np.int64)
-        encoded = np.zeros(kernel.SLOTS, np.bool_)
-        encoded[[kernel.REFERRER, kernel.AGENT]] = True
-        kernel.rewrite_words(
-            self._data, size, columns, encoded, _make_scratch(kernel, 1), state, self._out,
-            places, refused,
-        )  # fmt: skip
 
 
 _Kernel = Any
@@ -227,7 +197,11 @@ class _JsonPlans:
         words = len(self._numbers) // 64 + 1
         self.present = np.zeros(words, np.uint64)
         """The keys of the object that has no plan yet."""
-        self.scratch = _make_scratch(kernel, len(self._numbers))
+        self.scratch = kernel.Scratch(
+            spans=np.zeros((kernel.SLOTS, 3), np.int64),
+            values=np.zeros((len(self._numbers), 3), np.int64),
+            containers=np.zeros(kernel.MAX_DEPTH, np.int64),
+        )
         most = kernel.MAX_PLANS
         self.plans = kernel.Plans(
             present=np.zeros((most, words), np.uint64),
@@ -243,10 +217,14 @@ class _JsonPlans:
             self.count = 0
         number, plans = self.count, self.plans
         places = self._find_places(record)
+        slots = _JSON_SLOTS
+        plans.modes[number] = self._choose_mode(places)
+        if record.keys() >= _LOG:
+            places, slots = {"log": [("log",)], "stream": [("stream",)]}, _LOG_SLOTS
+            plans.modes[number] = self._k.OF_LOG
         plans.present[number] = self.present
         plans.keys[number], plans.is_only[number] = -1, True
-        plans.modes[number] = self._choose_mode(places)
-        for field, slot in _JSON_SLOTS.items():
+        for field, slot in slots.items():
             if field in places:
                 first, *more = places[field]
                 plans.keys[number, getattr(self._k, slot)] = self._numbers[first]
@@ -273,12 +251,7 @@ class _JsonPlans:
         return int(k.OF_PATH if is_clear else k.NO_MODE)
 
 
-def _make_scratch(kernel: _Kernel, keys: int) -> Any:  # noqa: ANN401 -- kernel.Scratch
-    return kernel.Scratch(
-        spans=np.zeros((kernel.SLOTS, 3), np.int64),
-        values=np.zeros((keys, 3), np.int64),
-        containers=np.zeros(kernel.MAX_DEPTH, np.int64),
-    )
+_make_table = lru_cache(maxsize=64)(shapes.make_table)
 
 
 @lru_cache(maxsize=1)
@@ -287,6 +260,7 @@ def _number_keys(kernel: _Kernel) -> tuple[Any, dict[Place, int]]:
     fields = (layout.parse.fields for layout in LAYOUTS if isinstance(layout.parse, JsonFields))
     places = [place for some in fields for each in some.values() for place in each]
     places += [place for layout in LAYOUTS for place in layout.marks]
+    places += [(name,) for name in sorted(_LOG)]
     numbers: dict[Place, int] = {(): 0}
     for place in places:
         for depth in range(1, len(place) + 1):

@@ -95,6 +95,8 @@ def json_logs(draw: st.DrawFn) -> bytes:
     line = usual | usual | usual | st.fixed_dictionaries({}, optional=kind)
     odd = st.sampled_from([b"", b"{", b"{}", b"[]", b'{"a": 1}', b"\xef\xbb\xbf{}", b"garbage"])
     lines = draw(st.lists(st.one_of(spelled(line), spelled(line), odd, spoilt()), max_size=12))
+    if draw(st.booleans()):
+        lines = [draw(of(RUNTIMES)).encode().replace(b"{}", line) for line in lines]
     return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
 
 
@@ -429,6 +431,14 @@ FIELDS = b"#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status 
         ),
         (
             (
+                b'2026-02-22T22:10:02.5+03:00 stderr F {"time_local": "22/Feb/2026:22:10:01 +0300", '
+                b'"remote_addr": "192.0.2.7", "request": "GET /a?b=c HTTP/1.1", "status": 404, '
+                b'"http_user_agent": "x y"}'
+            ),
+            (),
+        ),
+        (
+            (
                 rb'{"log":"192.0.2.7 - - [22/Feb/2026:22:10:01 +0000] \"GET /a?b=c\u0026d HTTP/1.1\" '
                 rb'404 - \"-\" \"x\\\\y\"\n","stream":"stderr","time":"2026-02-22T22:10:02.5Z"}'
             ),
@@ -469,6 +479,10 @@ def test_regular_lines_are_rewritten(line, before):
 
 
 AGENT_LAST = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status cs(User-Agent)"
+OBJECT = (
+    b'{"time_local": "22/Feb/2026:22:10:01 +0300", "remote_addr": "192.0.2.7", '
+    b'"request": "GET / HTTP/1.1", "status": 200}'
+)
 COMBINED = b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET / HTTP/1.1" 200 5 "-" "x"'
 
 
@@ -479,6 +493,9 @@ COMBINED = b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET / HTTP/1.1" 200 5 "
         (b"2026-02-22T22:10:01,5Z stdout F " + COMBINED, ()),
         (b"2026-02-22T22:10:01.5,03:00 stdout F " + COMBINED, ()),
         (b"<134>2026-02-22T22:10:01.5Z stdout F " + COMBINED, ()),
+        (b"2026-02-22T22:10:01.5Z stdout P " + OBJECT, ()),
+        (b"2026-02-22T22:10:01.5+0300 stdout F " + OBJECT, ()),
+        (b'2026-02-22T22:10:01.5Z stdout F {"log":"x","stream":"stdout","time":""}', ()),
         (b'{"stream":"stdout","log":"' + COMBINED.replace(b'"', b'\\"') + b'","time":""}', ()),
         (b'{"log":"' + COMBINED.replace(b'"', b'\\"') + b'\\\\n","stream":"stdout","time":""}', ()),
         (
@@ -494,7 +511,7 @@ def test_nearly_regular_lines_are_not_rewritten(line, before):
     parser = LineParser(ObjectClock(CLOCK._modified_at))
     for directive in before:
         parser.read_directive(directive)
-    others = [b'{"log":"x"}'] if line.startswith(b"{") else [b"2026-02-22T22:10:01Z stdout F x"]
+    others = [b'{"log":"x"}'] if b"{" in line else [b"2026-02-22T22:10:01Z stdout F x"]
     rewritten = parser.rewrite(b"\n".join([*others * 3, line, b""]))
 
     assert rewritten is not None

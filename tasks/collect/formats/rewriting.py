@@ -39,6 +39,8 @@ _W3C_FIELDS: Final = frozenset((*_JSON_SLOTS, "date", "time"))
 _LOG: Final = frozenset(("log", "stream", "time"))
 """What Docker says of a line of a container."""
 _LOG_SLOTS: Final = {"log": "LINE", "stream": "STREAM"}
+_OBJECT = re.compile(rb"(?:\d{4}-\d\d-\d\dT\S+ std(?:out|err) F )?\{")
+"""How objects of JSON begin, alone and as `shapes.OBJECT`."""
 _LINES = re.compile(
     rb"(?:https?|h2|grpcs|wss?) \d{4}-|[0-9a-f]{64} |\d{4}-\d\d-\d\dT\S+ std(?:out|err) F "
     rb"|[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/|[^\[]{1,200} haproxy\[|[^\[]{1,200} "
@@ -108,7 +110,7 @@ class Rewriter:
 
     def _choose_function(self, line: bytes) -> str | None:
         """What rewrites lines that begin like this one."""
-        if line[:1] == b"{":
+        if _OBJECT.match(line):
             return "rewrite_json"
         if _LINES.match(line) or (line[:4].isdigit() and self._is_w3c_clear()):
             return "rewrite_fields"
@@ -154,12 +156,13 @@ class Rewriter:
             state[kernel.S_PLANS] = plans.count
             kernel.rewrite_json(
                 self._data, size, plans.keys, plans.plans, plans.present, plans.scratch,
-                _make_table(kernel, shapes.TIME), state, self._out, places, refused,
+                _make_table(kernel, shapes.OBJECT), _make_table(kernel, shapes.TIME), state,
+                self._out, places, refused,
             )  # fmt: skip
             if state[kernel.S_POSITION] < size:
                 start = int(state[kernel.S_POSITION])
                 rest = self._data[start:size].tobytes()
-                plans.learn(orjson.loads(rest[: rest.index(b"\n")]))
+                plans.learn(orjson.loads(rest[rest.index(b"{") : rest.index(b"\n")]))
 
     def _find_shape(self, kernel: "_Kernel") -> Any:  # noqa: ANN401 -- kernel.Shape
         """That of the lines: of W3C where fields are known, all others have none."""

@@ -845,16 +845,26 @@ def _find_plan(present, plans, state):
 
 
 @njit()
-def rewrite_json(data, end, keys, plans, present, scratch, times, state, out, places, refused):
-    """Rewrite objects until *end*, or one whose keys, which are in *present*, have no plan."""
+def rewrite_json(
+    data, end, keys, plans, present, scratch, wrapped, times, state, out, places, refused
+):
+    """
+    Rewrite objects until *end*, or one whose keys, which are in *present*, have no plan.
+
+    Args:
+        wrapped: The shape of a line with something before its object.
+        times: That of a time.
+    """
     spans, values = scratch.spans, scratch.values
     position = state[S_POSITION]
     while position < end:
         feed = _find_feed(data, position, end)
         stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
-        written = np.int64(-1)
-        if data[position] == 123 and _read_object(
-            data, position, stop, keys.slots, keys.records, keys.arena, scratch.containers,
+        written, start = np.int64(-1), position
+        if data[start] != 123 and _read_fields(data, start, stop, wrapped, spans) == OF_LINE:
+            start = spans[LINE, START]
+        if data[start] == 123 and _read_object(
+            data, start, stop, keys.slots, keys.records, keys.arena, scratch.containers,
             present, values,
         ):  # fmt: skip
             plan = _find_plan(present, plans, state)

@@ -79,6 +79,7 @@ FIELDS: Final = {
     "word": _until(least=1), "any": _until(), "text": _until("\\"), "encoded": _until("#"),
     "plus": _until(kind="PLUS"), "percent": _until(kind="PERCENT"),
     "path": _until(least=1, start="/"), "line": _until("\n", least=1, start=hexdigits),
+    "object": _run("{", 1, 1),
     "address": _run(_ADDRESS), "peer": _run(_ADDRESS, kind="PEER"),
     "peer_in_brackets": _run(_ADDRESS + "[]", kind="PEER"),
     "second": _run(digits, 9, 10), "instant": _run(digits, 11, 19),
@@ -106,6 +107,10 @@ TIME: Final = (
     f"|{_DAY} ({_ZONE})$){{=OF_TIME}}"
 )
 """A time in JSON; see `ObjectClock.read_time`."""
+OBJECT: Final = (
+    "####-##-##T##:##:##(.{digits}|)(Z|+##:##|-##:##) (stdout|stderr) F {LINE:object}{=OF_LINE}"
+)
+"""An object of JSON in what a runtime has put around it; see `container`."""
 _LOAD_BALANCER = (
     "(https|http|h2|grpcs|wss|ws) {DATE:####-##-##}T{CLOCK:##:##:##}.{digits}Z {balancer} "
     "{CLIENT:peer_in_brackets} {word} {decimal} {decimal} {decimal} {STATUS:digits} {word} "

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from tasks.detect.addressed import Addressed
-from tasks.detect.rules import RuleSet
+from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import EvidenceLine
 
@@ -61,12 +61,19 @@ def choose_lines(
         {"counter": [r.counter for r in rules.rules], "rule": range(len(rules.rules))},
         schema={"counter": pl.String, "rule": pl.UInt32},
     )
-    marks = (
-        lines.select(*line, "hour", counter=pl.col("counters").cast(pl.String).str.split(" "))
+    # of few combinations of counters, some of which name a counter twice
+    asked = (
+        lines.select(pl.col("counters").unique())
+        .with_columns(counter=pl.col("counters").cast(pl.String).str.split(" "))
         .explode("counter")
         .join(numbers, on="counter")
+        .select("counters", "rule")
+        .unique()
+    )
+    marks = (
+        lines.select(*line, "hour", "counters")
+        .join(asked, on="counters")
         .join(suspicious, on=["rule", *place], how="semi")
-        .unique([*line, "rule"])  # counted by other rules, too, a line names a counter twice
     )
     ordinary = lines.join(marks, on=line, how="anti")
     chosen = pl.concat(
@@ -107,8 +114,7 @@ def unite_lines(samples: pl.DataFrame, place: Sequence[str] = _PLACE) -> pl.Data
 
 def _lowest(lines: pl.DataFrame, place: list[str], limit: int) -> pl.DataFrame:
     # the same bytes in two minutes can only come from year-less times: the earlier one wins
-    order = pl.struct("line_hash", "minute").rank("ordinal").over(place)
-    return lines.filter(order <= limit)
+    return lines.sort("line_hash", "minute").group_by(place).head(limit)
 
 
 def assemble(
@@ -125,17 +131,18 @@ def assemble(
     said = _by_hour(samples, ["object_key", "line_number", "line", "rules"])
     used = _by_hour(addresses, ["address", "count"])
     rule_ids = cache(lambda numbers: tuple(sorted(rules.rules[n].id for n in numbers)))
+    described = [_describe(rule) for rule in rules.rules]
     source_ips = names.to_list()
     hours = []
     for place in sorted(found):
-        told = sorted((_finding(rules, row) for row in found[place]), key=lambda f: f.rule_id)
+        told = sorted((described[number], *row) for number, *row in found[place])
         hours.append(
             SuspectHour(
                 source_ip=source_ips[place[0]],
                 hour=place[1],
-                first_minute=min(f.first_minute for f in told),
-                last_minute=max(f.last_minute for f in told),
-                findings=tuple(told),
+                first_minute=min(row[1] for row in told),
+                last_minute=max(row[2] for row in told),
+                findings=tuple(HourFinding(*rule, *row) for rule, *row in told),
                 request_count=sum(count for _, count in did[place]),
                 responses=_responses(did[place]),
                 samples=tuple(
@@ -170,24 +177,18 @@ def _to_list(column: pl.Series) -> list[Any]:
     return [tuple(islice(items, size)) for size in sizes]
 
 
-def _finding(rules: RuleSet, row: tuple[int, int, int, int, int, int]) -> HourFinding:
-    number, first_minute, last_minute, events, peak_count, peak_minute = row
-    rule = rules.rules[number]
-    return HourFinding(
-        rule_id=rule.id,
-        rule_version=rule.version,
-        rule_title=rule.title,
-        family=rule.family,
-        severity=rule.severity,
-        techniques=rule.techniques,
-        is_signature=rule.is_signature,
-        timespan_seconds=rule.timespan_seconds,
-        threshold=rule.threshold,
-        first_minute=first_minute,
-        last_minute=last_minute,
-        event_count=events,
-        peak_count=peak_count,
-        peak_minute=peak_minute,
+def _describe(rule: Rule) -> tuple[Any, ...]:
+    """What is the same in each finding of *rule*: the fields of HourFinding up to its counts."""
+    return (
+        rule.id,
+        rule.version,
+        rule.title,
+        rule.family,
+        rule.severity,
+        rule.techniques,
+        rule.is_signature,
+        rule.timespan_seconds,
+        rule.threshold,
     )
 
 
@@ -195,7 +196,7 @@ def _responses(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Counts by status class or login outcome: those counters that are not a rule's."""
     total: dict[str, int] = defaultdict(int)
     for counters, count in rows:
-        counter = counters.split(" ")[0]
+        counter = counters.partition(" ")[0]
         if counter and ":" not in counter:
             total[counter] += count
     return {counter: total[counter] for counter in sorted(total)}

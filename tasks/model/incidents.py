@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class Family(StrEnum):
@@ -39,12 +40,15 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for informational to 4 for critical."""
-        return list(Severity).index(self)
+        return _RANKS[self]
 
     @property
     def next_worse(self) -> "Severity":
         """One step up; there is none above critical."""
         return list(Severity)[min(self.rank + 1, len(Severity) - 1)]
+
+
+_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def is_system(source_ip: str) -> bool:

@@ -336,11 +336,12 @@ class _Evaluation:
         wanted: list[Incident] = []
         merged: list[tuple[str, str]] = []
         withdrawn: list[str] = []
-        for source_ip, span in affected.items():
+        reached = {ip: reach(span, existing[ip], self._rules) for ip, span in affected.items()}
+        payloads = load_hours(connection, namespace, reached)
+        for source_ip, within in reached.items():
             known = existing[source_ip]
-            within = reach(span, known, self._rules)
-            payloads = load_hours(connection, namespace, source_ip, within)
-            chains = chain(map(SuspectHour.from_json, payloads), self._rules, namespace)
+            hours = map(SuspectHour.from_json, payloads[source_ip])
+            chains = chain(hours, self._rules, namespace)
             outcome = reconcile(chains, known, self._rules, within)
             wanted += self._without_allowed(outcome.upserts, {i.id for i in known})
             merged += outcome.merged

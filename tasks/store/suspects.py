@@ -1,5 +1,6 @@
 """Suspect hours: the evaluated evidence of one IP and hour, replaced as a whole."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,10 +70,23 @@ def replace_hours(
     upsert(connection, table, rows, keep=set())
 
 
-def load_hours(connection: Connection, namespace: str, source_ip: str, hours: Span) -> list[Any]:
-    """The payloads of one IP in these hours, of rules of both kinds, in any order."""
-    asked = {"of": namespace, "by": source_ip, "start": hours[0], "end": hours[1]}
-    return list(connection.scalars(_PAYLOADS, asked))
+def load_hours(
+    connection: Connection, namespace: str, asked: Mapping[str, Span]
+) -> dict[str, list[Any]]:
+    """
+    The payloads of each of these IPs in its hours, of rules of both kinds, in any order.
+
+    Those with the same hours, as many have, are asked for at once.
+    """
+    found: dict[str, list[Any]] = {source_ip: [] for source_ip in asked}
+    together: dict[Span, list[str]] = defaultdict(list)
+    for source_ip, span in asked.items():
+        together[span].append(source_ip)
+    for (start, end), some in together.items():
+        wanted = {"of": namespace, "some": some, "start": start, "end": end}
+        for source_ip, payload in connection.execute(_PAYLOADS, wanted):
+            found[source_ip].append(payload)
+    return found
 
 
 # built once: there are many suspects, and building takes as long as asking
@@ -87,7 +101,12 @@ _WITHIN = {
 }
 _PAYLOADS = union_all(
     *(
-        select(table.c.payload).where(*_WITHIN[table.name])
+        select(table.c.source_ip, table.c.payload).where(
+            table.c.namespace == bindparam("of"),
+            table.c.source_ip.in_(bindparam("some", expanding=True)),
+            table.c.hour >= bindparam("start"),
+            table.c.hour < bindparam("end"),
+        )
         for table in (suspect_hours, slow_suspect_hours)
     )
 )

@@ -166,9 +166,10 @@ class Engine:
             self._columns.drop(extent)
 
     def spill(self) -> None:
-        """Everything counted so far is written."""
+        """Everything counted so far is written, and its memory is given back."""
         if self._columns is not None:
             self._columns.spill()
+            self._columns = None
 
 
 class _Source:
@@ -251,7 +252,7 @@ class _Columns:
         self._method_count = np.zeros(1, np.int64)
 
         self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
-        self._outcomes = Outcomes({r.counter: r.field for r in rules.rules})
+        self._outcomes = outcomes = Outcomes({r.counter: r.field for r in rules.rules})
         self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
         self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
         self._known_keys = 0
@@ -265,7 +266,7 @@ class _Columns:
         self._target_hashes = np.zeros(len(self._requests.records), np.uint64)
         self._odd_hashes = np.zeros(len(self._requests.records), np.uint64)
         """Of paths of requests without a plain one."""
-        self._samples = PackedSamples(kept, lambda: self._outcomes.slots)
+        self._samples = PackedSamples(kept, lambda: outcomes.slots)
         self._full_keys = np.zeros(_FULL_SLOTS, np.uint64)
         self._full_counts = np.zeros(_FULL_SLOTS, np.int32)
         self._full_hashes = np.zeros((_FULL_SLOTS, _FULL_HASHES), np.uint64)

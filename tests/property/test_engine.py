@@ -1,8 +1,10 @@
 """The engine counts as the exact path does, on any bytes and for any cut; or it refuses."""
 
+import gc
 import io
 import itertools
 import random
+import weakref
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -280,6 +282,29 @@ def test_a_dropped_ordinal_can_be_used_again():
 
     expected = counted(b"".join(lines[280:]), SHIPPED, is_compiled=False)[1]
     assert builder.build().to_payloads() == expected
+
+
+def test_no_table_is_left_once_all_is_written():
+    """What counting took is free for evaluation at once, and counting can go on after it."""
+    line = b'192.0.2.7 - - [22/Feb/2026:22:10:01 +0300] "GET /%d HTTP/1.1" 404 1\n'
+    first, second = (b"".join(line % n for n in some) for some in (range(300), range(300, 600)))
+    builder = TallyBuilder(RULES)
+    read_into(builder, first)
+    engine = builder._engine
+    assert engine is not None and engine._columns is not None
+    tables = weakref.ref(engine._columns)
+    gc.disable()
+    try:
+        builder.write()
+        assert tables() is None
+    finally:
+        gc.enable()
+    read_into(builder, second)
+
+    written = builder.build().counts.rows["count"].sum()
+    assert (
+        written == counted(first + second, RULES, is_compiled=False)[2].counts.rows["count"].sum()
+    )
 
 
 def test_any_number_of_combinations_can_be_counted(monkeypatch):

@@ -291,7 +291,8 @@ def test_no_table_is_left_once_all_is_written():
     builder = TallyBuilder(RULES)
     read_into(builder, first)
     engine = builder._engine
-    assert engine is not None and engine._columns is not None
+    assert engine is not None
+    assert engine._columns is not None
     tables = weakref.ref(engine._columns)
     gc.disable()
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tasks.detect.loading import Candidates, Kinds
+from tasks.detect.loading import Candidates, Kinds, Positions
 from tasks.detect.rules import MAX_DISTINCT_VALUES, MIN_NETWORK_ADDRESSES, GroupBy, Rule
 from tasks.detect.touched import HOUR, explode_hours
 
@@ -34,60 +34,67 @@ def match_all(rules: Sequence[tuple[int, Rule]], candidates: Candidates) -> Matc
     All of them are slow, or none is; all count by network, or none does. For slow rules everything
     called a minute is an hour, here and in the result.
     """
-    some = [rule for _, rule in rules]
-    chosen = [candidates.choose(rule) for rule in some]
-    rows = np.concatenate([own for own, _ in chosen])
+    asked = [rule for _, rule in rules]
+    chosen = [candidates.choose(rule) for rule in asked]
+    rule, rows = _number_each([own for own, _ in chosen])
+    of, values = _number_each([own for _, own in chosen])
     if not len(rows):
         return None
-    rule = np.repeat(np.arange(len(some)), [len(own) for own, _ in chosen])
-    counts = candidates.counts[rows]
-    per_hour = 1 if some[0].is_slow else HOUR
-    spans = np.array([r.timespan_seconds * per_hour // 3600 for r in some])
+    counts, seen = candidates.counts[rows], candidates.values[values]
+    per_hour = 1 if asked[0].is_slow else HOUR
+    spans = np.array([r.timespan_seconds * per_hour // 3600 for r in asked])
     line = _Line(counts["minute"], len(candidates.names), spans)
-    place, count = line.place(rule, counts), counts["count"].cast(pl.Int64).to_numpy()
+    place = line.place(rule, counts)
     order = np.argsort(place, kind="stable")
     starts = np.flatnonzero(np.diff(place[order], prepend=-1))
     first = order[starts]
-    at, rule_at = place[first], rule[first]
-    span, number = spans[rule_at], np.arange(len(at))
-    ends = np.searchsorted(at, at + span)
-    is_back = np.array([r.after is not None for r in some])
-    back = is_back[rule_at]
-    counters, before = ([r.counter for r in some], [r.after or r.counter for r in some])
-    kinds = Kinds(counts["counters"])
-    events = np.add.reduceat((count * kinds.match(counters, rule))[order], starts)
+    at, rule_at, minute = place[first], rule[first], counts["minute"].to_numpy()[first]
+    span, ends = spans[rule_at], np.searchsorted(at, at + spans[rule_at])
+    # of temporal_ordered rules a window has what comes before its last minute, and no later one
+    is_back = np.array([r.after is not None for r in asked])[rule_at]
+    kinds, count = Kinds(counts["counters"]), counts["count"].cast(pl.Int64).to_numpy()
+
+    def add_up(counters: Sequence[str]) -> Numbers:
+        """Events at each place, of the counter that belongs to its rule."""
+        own: Numbers = np.add.reduceat((count * kinds.match(counters, rule))[order], starts)
+        return own
+
+    events = add_up([r.counter for r in asked])
+    number = np.arange(len(at))
     windows = _between(events, number, ends)
-    if back.any():
-        earlier = np.add.reduceat((count * kinds.match(before, rule))[order], starts)
+    if is_back.any():
+        before = add_up([r.after or r.counter for r in asked])
         since = np.searchsorted(at, at - span + 1)
-        windows = np.where(back, _between(earlier, since, number + 1), windows)
-    is_distinct = np.array([r.type == "value_count" for r in some])[rule_at]
-    if is_distinct.any():
-        values = candidates.values[np.concatenate([own for _, own in chosen])]
-        of = np.repeat(np.arange(len(some)), [len(own) for _, own in chosen])
-        distinct = _count_distinct(at, line.place(of, values), values["value_hash"], spans[of])
+        windows = np.where(is_back, _between(before, since, number + 1), windows)
+    if len(of):
+        distinct = _count_distinct(at, line.place(of, seen), seen["value_hash"], spans[of])
+        is_distinct = np.array([r.type == "value_count" for r in asked])[rule_at]
         windows = np.where(is_distinct, distinct, windows)
-    if some[0].group_by is not GroupBy.SOURCE_IP:
+    if asked[0].group_by is not GroupBy.SOURCE_IP:
         members = _count_distinct(at, place, counts["address"].hash(), spans[rule])
         windows *= members >= MIN_NETWORK_ADDRESSES
-    is_hot = (windows >= np.array([r.threshold for r in some])[rule_at]) & (events > 0)
+    is_hot = (windows >= np.array([r.threshold for r in asked])[rule_at]) & (events > 0)
     last_hot = np.maximum.accumulate(np.where(is_hot, at, _NEVER))
-    minute = counts["minute"].to_numpy()[first]
     found = pl.DataFrame(
         {
-            "rule": np.array([number for number, _ in rules], np.uint32)[rule_at],
+            "rule": np.array([n for n, _ in rules], np.uint32)[rule_at],
             "ip": counts["ip"].to_numpy()[first],
             "minute": minute,
             "hour": minute // per_hour,
             "events": events,
-            "last": np.where(back, minute, minute[ends - 1]),
+            "last": np.where(is_back, minute, minute[ends - 1]),
             "peak_count": windows,
-            "peak_minute": np.where(back, minute - span + 1, minute).astype(np.int32),
+            "peak_minute": np.where(is_back, minute - span + 1, minute).astype(np.int32),
             "is_hot": is_hot,
         }
-    ).filter(pl.Series(np.where(back, is_hot, at - last_hot < span)))
+    ).filter(pl.Series(np.where(is_back, is_hot, at - last_hot < span)))
     minutes = found.select("rule", "ip", "minute", "hour", "events")
     return Matched(minutes, _peaks(found.filter("is_hot"), per_hour))
+
+
+def _number_each(rows: Sequence[Positions]) -> tuple[Numbers, Positions]:
+    """All of these, and for each in which of them it was."""
+    return np.repeat(np.arange(len(rows)), [len(own) for own in rows]), np.concatenate(rows)
 
 
 class _Line:

@@ -45,7 +45,7 @@ def among(ip_hashes: pl.Series, ipv6_prefix: int) -> IsWanted:
 
 
 def _by_network(table: Addressed, prefix: int) -> Addressed:
-    if not table.height:
+    if table.names.is_empty():
         return table
     is_ipv6 = table.names.str.contains(":", literal=True)
     if not is_ipv6.any():

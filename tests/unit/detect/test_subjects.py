@@ -1,10 +1,13 @@
 """Subjects: an IPv6 client is its network."""
 
+import polars as pl
+
+from tasks.detect.addressed import hash_names
 from tasks.detect.counted_hours import count_hours, evaluate_hours
 from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
 from tasks.detect.loading import LoadedTally, load
-from tasks.detect.subjects import name_networks, roll_up
+from tasks.detect.subjects import among, name_networks, roll_up
 from tasks.detect.touched import Touched
 from tests.counting import NEW_YEAR, RULES, count, login, request
 
@@ -87,3 +90,11 @@ def test_networks_have_the_names_that_people_use():
         "2001:db8::5": "2001:db8::/48",
     }
     assert name_networks(["192.0.2.7", "2001:db8:7::/48"], 48) == {"192.0.2.7": "192.0.2.0/24"}
+
+
+def test_lines_of_an_address_are_wanted_with_those_of_its_network():
+    """Before a table is rolled up, its rows are about addresses; only their networks are asked."""
+    is_wanted = among(hash_names(pl.Series(["2001:db8:7:1::/64"])), 64)
+
+    addresses = pl.Series(["2001:db8:7:1::9", "2001:db8:7:2::9", "192.0.2.7"])
+    assert is_wanted(addresses).to_list() == [True, False, False]

@@ -27,6 +27,7 @@ place of "minute", and of an hour is said that which all events in it say; see c
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 import polars as pl
@@ -67,6 +68,13 @@ def judge(
     rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
 ) -> list[SuspectHour]:
     """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
+    hours = (hour for own in loaded.crowds() for hour in _judge(rules, own, touched, counted))
+    return sorted(hours, key=attrgetter("source_ip", "hour"))
+
+
+def _judge(
+    rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None
+) -> list[SuspectHour]:
     numbered = [(n, rule) for n, rule in enumerate(rules.rules) if not rule.is_slow]
     if not numbered:
         return []

@@ -15,6 +15,8 @@ from tasks.detect.tally import Tally
 from tasks.detect.touched import Touched, needed_minutes
 from tasks.model.parts import PartKey
 
+_CROWD: Final = 100_000
+"""Rows of counts that rules are held against at once, unless one IP has more."""
 _TOGETHER: Final = 500_000
 """Rows that are looked through at once: what is touched is looked up anew each time."""
 
@@ -89,6 +91,16 @@ class Loaded:
         wanted = ip_hashes.implode()
         tables = (self.counts, self.values, self.samples)
         return type(self)(*(t.only(hash_names(t.names).is_in(wanted)).compact() for t in tables))
+
+    def crowds(self) -> Iterator[Self]:
+        """The same of some IPs after the other, each in one: rules match few rows at once."""
+        if self.counts.height <= _CROWD:
+            yield self
+            return
+        hashes = hash_names(self.counts.names).unique()
+        number = min(-(-self.counts.height // _CROWD), len(hashes))
+        for n in range(number):
+            yield self.only(hashes.gather_every(number, n))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

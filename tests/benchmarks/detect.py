@@ -120,8 +120,8 @@ def run_job(paths: Sequence[str], threads: int) -> None:
     recent = Recent()
     fast = [rule for rule in rules.rules if not rule.is_slow]
     touched = Touched.united(Touched.by([each.tally]).hours for each in tallies(b"VS"))
-    hours = 0
-    for piece in touched.slices():
+
+    def judged(piece: Touched) -> int:
         spans = needed_minutes(piece, rules), told_minutes(piece, rules)
         needed, told = ((span[0][0], span[-1][1]) for span in spans)
         survey = Survey(fast, told)
@@ -132,7 +132,9 @@ def run_job(paths: Sequence[str], threads: int) -> None:
         own = among(ips, rules.ipv6_prefix)
         lines = load_within(tallies(b"CV", told, own), ips, told).samples
         few = replace(load_within(counts(needed), ips, needed), samples=lines)
-        hours += len(judge(rules, few, piece))
+        return len(judge(rules, few, piece))
+
+    hours = sum(map(judged, touched.slices()))
     print(json.dumps({
         "counting_seconds": counted, "suspect_hours": hours,
         "stored_mib": sum(len(part.payload) for _, part in parts) / MIB,

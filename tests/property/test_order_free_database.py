@@ -235,5 +235,6 @@ def test_slices_of_any_size_give_the_same_incidents(lines, deal, story, size, mo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Touched, "slices", slices)
         patch.setattr(Recent.__init__, "__defaults__", (most_bytes,))
+        patch.setattr("tasks.detect.loading._CROWD", size)
 
         assert live(lines, deal, story, None) == expected

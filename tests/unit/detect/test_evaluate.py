@@ -172,6 +172,18 @@ def test_ips_do_not_meet():
     assert suspect_hours(lines) == []
 
 
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_ips_are_judged_some_at_a_time(monkeypatch, rows):
+    """However few IPs meet, the same hours are found, in the same order."""
+    ips = ["203.0.113.9", "203.0.113.10", "2001:db8::1", "198.51.100.7"]
+    lines = [request(NEW_YEAR + n % 70, source_ip=ip) for ip in ips for n in range(140)]
+    expected = suspect_hours(lines)
+    monkeypatch.setattr("tasks.detect.loading._CROWD", rows)
+
+    assert suspect_hours(lines) == expected
+    assert {hour.source_ip for hour in expected} >= {ips[0], ips[1], ips[3]}
+
+
 def test_an_ip_that_is_not_touched_is_not_spoken_of():
     """Evaluation costs what is new."""
     tally = loaded([[*requests(5), request(NEW_YEAR, "/?id=union select", source_ip="::1")]])

@@ -53,7 +53,7 @@ _CONNECTIONS = tuple(
         (
             "ssh_connection",
             (
-                rb"error: PAM: [A-Za-z ]+ for ((?:illegal|invalid) user )?"
+                rb"error: PAM: [A-Za-z ]{1,99} for ((?:illegal|invalid) user )?"
                 rb"(.*) from ([0-9A-Fa-f.:]+)(?: via \S+)?"
             ),
         ),

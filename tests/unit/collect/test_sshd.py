@@ -1,5 +1,6 @@
 """sshd's lines in auth.log: one attempt is one event, and the client is who connected."""
 
+import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -343,6 +344,14 @@ def test_times_that_do_not_exist(stated):
 
     assert isinstance(parsed, Unparsed)
     assert "time" in parsed.reason
+
+
+def test_quadratic_bait():
+    """What a long line takes grows as it does, wherever the reason of PAM may end."""
+    started = time.process_time()
+    parse(f"error: PAM: x{' for' * 15_000}!")
+
+    assert time.process_time() - started < 1
 
 
 def test_web_server_through_syslog():

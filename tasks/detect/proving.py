@@ -36,15 +36,18 @@ Signatures that are searched for as one: fewer mean more searches, more mean mor
 made while texts are read that are all different.
 """
 _NOT_FOR_MANY = re.compile(
-    r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]|\\[Az]|\(\?[a-zA-Z]*-[a-zA-Z]*m"
+    r"[^\x00-\x7f]|\\x\{|\\x[89a-fA-F]|\\[pPC]|\\[Az]|\(\?[a-zA-Z]*-[a-zA-Z]*m|\\Q|\[:\^"
 )
-"""Letters beyond ASCII, and the two ends of all that is searched."""
+"""Letters beyond ASCII, the two ends of all that is searched, and what _COUNTED cannot read."""
 _COUNTED = re.compile(
     r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+),(?P<most>\d*)\}"
-    r"|(?P<letter>[^\x00-\x7f])",
+    r"|(?P<letter>[^\x00-\x7f\u017f\u212a])",
     re.DOTALL,
 )
-"""Escapes and classes are passed over: what looks like a count there is none."""
+"""
+Escapes and classes are passed over: what looks like a count there is none. So are the long s and
+the sign of Kelvin, which match letters of ASCII where case does not matter.
+"""
 _EXACT_COUNT: Final = 3
 _ANYWHERE: Final = re2._Anchor.UNANCHORED  # noqa: SLF001 -- the module has no other name for it
 

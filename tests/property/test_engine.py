@@ -485,6 +485,25 @@ def test_the_ends_of_a_text_are_its_own(pattern):
     assert [number for number, hits in found if hits] == [1]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(?i)=\u017fecret", b"a=secret"),
+        ("=(?i:\u212a)ey", b"a=key"),
+        (r"\Q{a{1,5}\E", b"a={a{1,5}"),
+        ("=[[:^digit:]\u00e9]x", b"a=bx"),
+    ],
+)
+def test_what_is_no_count_and_no_letter_of_its_own_is_not_widened(pattern, text):
+    """Letters that match ASCII without case, quoted texts and negated classes hit as they do alone."""
+    signature = Signature("odd", Family.OTHER, Strength.STRONG, ("url_query",), pattern)
+    views = Views(np.frombuffer(text + b"\n", np.uint8), np.array([len(text) + 1]))
+
+    found = Prover(replace(SHIPPED, rules=(), signatures=(signature,))).hits("url_query", views)
+
+    assert list(found) == [(0, [0])]
+
+
 @pytest.mark.parametrize("name", sorted(dict(SHIPPED.signature_set.matchers)))
 def test_no_field_is_looked_at_text_by_text(name):
     """No shipped pattern makes the prover hand every text of a field on."""

@@ -213,7 +213,7 @@ def list_values(
                         start += 1
                     end = np.int64(request_records[request, TARGET_END])
                     if _is_plain(request_arena, start + 1, end):
-                        h = _blake2b_64(request_arena, start + 1, end, words, message)
+                        h = blake2b_64(request_arena, start + 1, end, words, message)
                         target_hashes[request] = h
             elif path < 0:
                 h = odd_hashes[request]
@@ -222,7 +222,7 @@ def list_values(
                 if h == _0:
                     start = np.int64(path_records[path, OFFSET])
                     end = start + path_records[path, LENGTH]
-                    h = _blake2b_64(path_arena, start, end, words, message)
+                    h = blake2b_64(path_arena, start, end, words, message)
                     path_hashes[path] = h
             if h == _0:
                 unknown[left, 0], unknown[left, 1], unknown[left, 2] = (
@@ -246,14 +246,8 @@ def _is_plain(data, start, end):
 
 
 @njit(cache=True, nogil=True)
-def hash_text(data, start, end):
-    """BLAKE2b of data[start:end] in 64 bits, as hash_value has it."""
-    return _blake2b_64(data, start, end, np.zeros(8, np.uint64), np.zeros(16, np.uint64))
-
-
-@njit(cache=True, nogil=True)
-def _blake2b_64(data, start, end, words, message):
-    """BLAKE2b with a digest of 8 bytes. Source: RFC 7693."""
+def blake2b_64(data, start, end, words, message):
+    """BLAKE2b with a digest of 8 bytes, as hash_value has it. Source: RFC 7693."""
     for number in range(8):
         words[number] = _INITIAL[number]
     words[0] ^= np.uint64(0x01010008)

@@ -25,7 +25,7 @@ from tasks.model.events import Event, EventCategory, Unparsed
 # first bare quote: a user name that looks like the rest of a line cannot pass for it.
 # What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
-    rb"(?!\{|<\d|[A-Z][a-z][a-z] [ \d]?\d \d\d:|\d{4}-\d\d-\d\dT)"
+    rb"(?!\{|<\d|(?:[A-Z][a-z][a-z] ){1,2}[ \d]?\d (?:\d{4} )?\d\d:|\d{4}-\d\d-\d\dT)"
     rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:"")?) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
-_MONTHS = {
+MONTHS = {
     name: number
     for number, name in enumerate(
         b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1
@@ -67,7 +67,7 @@ class ObjectClock:
 
     def read_local_time(self, day: bytes, month: bytes, year: bytes, time: bytes) -> int | None:
         """`6`, `Feb` or `02`, `2026` and `22:10:01`, in the zone of the object."""
-        number = _MONTHS.get(month) or (int(month) if month.isdigit() else 0)
+        number = MONTHS.get(month) or (int(month) if month.isdigit() else 0)
         minute = b"%b-%02d-%02dT%b" % (year, number, int(day), time[:5])
         return self.read_iso_time(minute, time[6:8], b"")
 
@@ -112,7 +112,7 @@ class ObjectClock:
         return int(datetime(year, month, day, hour, minute, tzinfo=self._zone).timestamp())
 
     def _read_yearless_minute(self, text: bytes) -> int | None:
-        month, day = _MONTHS[text[:3]], int(text[4:6])
+        month, day = MONTHS[text[:3]], int(text[4:6])
         hour, minute = int(text[7:9]), int(text[10:12])
         latest = self._modified_at.year + 1
         for year in range(latest, latest - _YEARS_BACK, -1):
@@ -137,7 +137,7 @@ def _or_none(read_minute: Callable[[bytes], int | None], text: bytes) -> int | N
 
 
 def _read_access_minute(text: bytes) -> int | None:
-    month, year = _MONTHS[text[3:6]], int(text[7:11])
+    month, year = MONTHS[text[3:6]], int(text[7:11])
     return _utc_seconds(year, month, int(text[:2]), int(text[12:14]), int(text[15:17]), text[17:])
 
 

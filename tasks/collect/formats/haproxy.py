@@ -17,6 +17,12 @@ _LINE = re.compile(
     rb"[^\s\"\[]+ [^\s\"\[]+ [^\s\"\[]{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
     re.DOTALL,
 )
+# connections: `option tcplog`, and what went wrong before there was a request
+_CONNECTION = re.compile(
+    rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] "
+    rb"(?:[^\s\"\[]+/[^\s\"\[]+: [^\"]*"
+    rb"|[^\s\"\[]+ [^\s\"\[]+/[^\s\"\[]+ [-+\d/]+ \+?\d+ [^\s\"\[]{2} [\d/+]+ [\d/]+[^\"]*)"
+)
 _ENCODED = re.compile(rb"#([0-9A-F]{2})")
 
 
@@ -27,7 +33,7 @@ def read_encoded(text: bytes) -> bytes:
 
 def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -> Parsed | None:
     """
-    The request that *line* logs; None when it is another format.
+    The request that *line* logs, nothing for a connection; None when it is another format.
 
     Args:
         line: A log line or the message in it.
@@ -36,7 +42,7 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
     """
     match = _LINE.fullmatch(line)
     if match is None:
-        return None
+        return () if _CONNECTION.fullmatch(line) else None
     source_ip, day, month, year, time, status, size, request = match.groups()
     if timestamp is None:
         timestamp = context.clock.read_local_time(day, month, year, time)

@@ -169,7 +169,8 @@ class LineParser:
         if parsed is not None:
             return parsed
         if _W3C_START.match(line):
-            return self._w3c.parse(line, context)
+            said = None if self._w3c.has_fields else parse_syslog(line, context)
+            return self._w3c.parse(line, context) if said is None else said
         parsed = parse_access(line, context.clock)
         if parsed is not None:
             self._expects_access = self.takes_access_first

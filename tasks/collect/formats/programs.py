@@ -10,7 +10,7 @@ from tasks.collect.formats.request import Context
 from tasks.collect.formats.sshd import parse_sshd
 from tasks.model.events import Unparsed
 
-SSHD = frozenset((b"sshd", b"sshd-session", b"sshd-auth"))
+SSHD = frozenset((b"sshd", b"sshd-session", b"sshd-auth", b"dropbear"))
 HAPROXY = b"haproxy"
 _SERVERS = frozenset((b"nginx", b"httpd", b"apache", b"apache2"))
 _REQUEST = re.compile(rb'"[A-Z]+ [^"]* HTTP/\d')

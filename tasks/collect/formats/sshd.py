@@ -16,11 +16,15 @@ whether they were logged one by one or not: it is `ssh_attempts_exceeded`, and s
 connection ... penalty: ...`, a client that sshd turns away for its failures (PerSourcePenalties).
 `banner exchange: ... invalid format`, in old servers `Bad protocol version identification`, is a
 client that speaks no ssh: `ssh_protocol_error`, and so is one that has no cipher in common with the
-server (`Unable to negotiate`), or that let its time run out before it named a user (`Timeout before
-authentication`). Rules count one action or another, never a sum in which the same attempt is twice.
+server (`Unable to negotiate`) or no version (`Protocol major versions differ`), or that let its
+time run out before it named a user (`Timeout before authentication`). Rules count one action or
+another, never a sum in which the same attempt is twice.
 `Failed none` is how every client asks what it may try, and no attempt.
 
-Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c
+Dropbear, the server of routers, has sentences of its own for the same.
+
+Source: https://github.com/openssh/openssh-portable, auth.c (auth_log), auth2.c, packet.c;
+https://github.com/mkj/dropbear, src/svr-auth*.c
 """
 
 import re
@@ -54,7 +58,7 @@ _CONNECTIONS = tuple(
             "ssh_connection",
             (
                 rb"error: PAM: [A-Za-z ]{1,99} for ((?:illegal|invalid) user )?"
-                rb"(.*) from ([0-9A-Fa-f.:]+)(?: via \S+)?"
+                rb"(.*) from ([0-9A-Fa-f.:]+)(?: via \S+)? ?"
             ),
         ),
         (
@@ -77,7 +81,10 @@ _CONNECTIONS = tuple(
         ),
         (
             "ssh_protocol_error",
-            rb"Unable to negotiate with ()()(\S+?)(?: port \d+)?: no matching .*",
+            (
+                rb"(?:fatal: )?(?:Unable to negotiate with|Protocol major versions differ for) ()()"
+                rb"(\S+?)(?: port \d+)?: .*"
+            ),
         ),
         (
             "ssh_protocol_error",
@@ -90,6 +97,18 @@ _CONNECTIONS = tuple(
                 rb"(?: port \d+| to \S+, pid = \d+)"
             ),
         ),
+    )
+)
+_DROPBEAR = tuple(
+    (action, outcome, re.compile(pattern + rb" from (\S+):\d+", re.DOTALL))
+    for action, outcome, pattern in (
+        ("ssh_login", "failure", rb"[Bb]ad (?:PAM )?password attempt for ()'(.*)'"),
+        (
+            "ssh_login",
+            "success",
+            rb"(?:P\w+|PAM password) auth succeeded for ()'(.*)'(?: with [^']*)?",
+        ),
+        ("ssh_connection", None, rb"[Ll]ogin attempt for (nonexistent) user(.*)"),
     )
 )
 _REPEATED = re.compile(rb"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL)
@@ -124,6 +143,10 @@ def _parse_message(message: bytes, timestamp: int) -> Parsed:
             return _make_event(
                 timestamp, connection[3], connection[2], action, None, connection[1] or None
             )
+    for action, judged, pattern in _DROPBEAR:
+        said = pattern.fullmatch(message)
+        if said is not None:
+            return _make_event(timestamp, said[3], said[2], action, judged, said[1] or None)
     return ()
 
 

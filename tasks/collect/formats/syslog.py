@@ -1,12 +1,13 @@
 """
-Syslog lines in files: RFC 3164 without a year, the ISO 8601 times that rsyslog writes now, and
-RFC 5424.
+Syslog lines in files: RFC 3164 without a year or with one, the ISO 8601 times that rsyslog writes
+now, and RFC 5424.
 
 Source: https://www.rfc-editor.org/rfc/rfc3164#section-4.1, https://www.rfc-editor.org/rfc/rfc5424
 """
 
 import re
 
+from tasks.collect.formats.clock import MONTHS
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed
 from tasks.collect.formats.json_lines import parse_json
 from tasks.collect.formats.programs import (
@@ -23,14 +24,21 @@ _LINE = re.compile(
     rb"(?:<\d{1,3}>)?"
     rb"(?:([A-Z][a-z][a-z] [ \d]?\d \d\d:\d\d):(\d\d)(?:\.\d+)?"
     # `log show` of macOS has blanks around the time
-    rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  ))\d\d:\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)? ?)"
-    rb" (?:(?=[^\s:\[]+(?:\[\d+\])?: )|\S+ )"  # the host may be missing
+    rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  |\S+ (?:\S+ )?sshd))\d\d:\d\d):(\d\d)"
+    rb"(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)? ?)"
+    # the host may be missing
+    rb" (?:(?=[^\s:\[]+(?:\[\d+\])?: |\[sshd\]|(?:auth(?:priv)?|daemon)\.[a-z]+ )|\S+ +)"
     # BusyBox writes facility and level, too
     rb"(?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
     rb"\.[a-z]+ )?"
-    rb"(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: ?)?"
+    rb"(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: *|\[(sshd)\]:? )?"  # metalog's brackets
     rb"(?:\[ID \d+ [a-z0-9]+\.[a-z]+\] )?(.*)",  # Solaris
     re.DOTALL,
+)
+# `log_file` of OpenWrt, and templates that put the year after the day
+_WITH_YEAR = re.compile(
+    rb"(?:<\d{1,3}>)?(?:[A-Z][a-z][a-z] ([A-Z][a-z][a-z]) ([ \d]\d) (\d\d:\d\d:\d\d) (\d{4})"
+    rb"|([A-Z][a-z][a-z]) ([ \d]?\d) (\d{4}) (\d\d:\d\d:\d\d))(?= )"
 )
 _RFC_5424 = re.compile(
     rb"(?:<\d{1,3}>)?1 (\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)"
@@ -53,12 +61,13 @@ def parse_syslog(line: bytes, context: Context) -> Parsed | None:
 
     Lines of all other programs are understood and hold nothing to count.
     """
-    match = _LINE.fullmatch(line)
+    match = _LINE.fullmatch(_begin_as_iso(line))
     if match is None:
         return None
-    minute, second, iso_minute, iso_second, offset, program, message = match.groups()
+    minute, second, iso_minute, iso_second, offset, program, in_brackets, message = match.groups()
+    program = program or in_brackets
     if program is not None and program.startswith(b"{"):  # JSON without a program before it
-        program, message = None, line[match.start(6) :]
+        program, message = None, match.string[match.start(6) :]
     own = _parse_own_line(program, message, context, has_offset=offset is not None)
     if own is not None:
         return own
@@ -74,6 +83,18 @@ def parse_syslog(line: bytes, context: Context) -> Parsed | None:
     if program not in SSHD and message.startswith(b"last message repeated "):
         return _REPEATS_ANOTHER_LINE
     return parse_message(program, message, timestamp, context)
+
+
+def _begin_as_iso(line: bytes) -> bytes:
+    """The same line with its time as ISO 8601, if it begins as `_WITH_YEAR` does."""
+    stated = _WITH_YEAR.match(line)
+    if stated is None:
+        return line
+    month, day, *rest = filter(None, stated.groups())
+    year, time = sorted(rest, key=len)
+    return b"%b-%02d-%02dT%b%b" % (
+        year, MONTHS.get(month, 0), int(day), time, line[stated.end() :]
+    )  # fmt: skip
 
 
 def parse_rfc5424(line: bytes, context: Context) -> Parsed | None:

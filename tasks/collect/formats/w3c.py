@@ -3,7 +3,7 @@ W3C extended log files (IIS, CloudFront standard logs), and what has their field
 
 Which fields a line has is said by the last `#Fields:` line before it. It is the state of an
 object; a file that is continued is searched for it from its start (tasks/collect/reader.py).
-Times are UTC.
+Times are UTC, but for `date-local` and `time-local`.
 
 Source: https://www.w3.org/TR/WD-logfile.html,
 https://learn.microsoft.com/windows/win32/http/w3c-logging,
@@ -56,11 +56,13 @@ _NAMES: Mapping[str, str] = {
     "cs(user-agent)": "user_agent_original",
     "csuser-agent": "user_agent_original",
 }
+_OF_REQUESTS = ("http_request_method", "url_original", "url_path", "http_response_status_code")
 _NO_FIELDS = Unparsed(
     "it has none of the known formats, or is a W3C line without a #Fields line before it"
 )
 _OTHER_FIELDS = Unparsed("it has not the fields that the last #Fields line before it names")
 _TOO_FEW_FIELDS = Unparsed("date, time and c-ip are not logged; turn them on at the server")
+_STRING = re.compile(rb'(?:(?<= )|^)(?:"(?:[^"]|"")*+"|[^" ][^ ]*)(?= |$)')
 _EVENT_DATA = re.compile(rb'<Data Name="([^"<>]{1,40})">([^<]*)</Data>')
 
 
@@ -129,6 +131,8 @@ class W3CLines:
             return _NO_FIELDS
         if self._is_ftp:
             return ()
+        if len(names) != len(values):  # IIS writes no blanks within fields, Advanced Logging does
+            values = [_read_string(value) for value in _STRING.findall(line)]
         if len(names) != len(values):
             return _OTHER_FIELDS
         record = dict(zip(names, values, strict=True))
@@ -149,10 +153,12 @@ def parse_record(
         context: The clock that understands its time, and the proxies that are trusted.
         is_url_encoded: CloudFront writes headers with `%20`, IIS with `+` for blanks.
     """
-    date, time = record.get("date", b""), record.get("time", b"")
+    zone = b"Z" if "date" in record else b""
+    date = record.get("date") or record.get("date-local", b"")
+    time = record.get("time") or record.get("time-local", b"")
     epoch = record.get("timestamp(ms)") or record.get("timestamp")
     if _DATE.fullmatch(date) and _TIME.fullmatch(time):
-        timestamp = context.clock.read_iso_time(date + b"T" + time[:5], time[6:8], b"Z")
+        timestamp = context.clock.read_iso_time(date + b"T" + time[:5], time[6:8], zone)
     elif epoch is not None:
         timestamp = context.clock.read_time(epoch)
     else:
@@ -162,7 +168,9 @@ def parse_record(
     if "c-ip" not in record:
         return _TOO_FEW_FIELDS
     texts = _read_texts(record, is_url_encoded=is_url_encoded)
-    return build_request(texts, context, timestamp) if texts.get("source_ip") else ()
+    # Windows logs idle connections, too, of which it knows the client and nothing else
+    says_something = texts.get("source_ip") and any(map(texts.get, _OF_REQUESTS))
+    return build_request(texts, context, timestamp) if says_something else ()
 
 
 def _read_texts(record: Mapping[str, bytes], *, is_url_encoded: bool) -> dict[str, str | None]:
@@ -174,6 +182,10 @@ def _read_texts(record: Mapping[str, bytes], *, is_url_encoded: bool) -> dict[st
     for header in ("user_agent_original", "http_request_referrer", "forwarded_for"):
         texts[header] = _decode_header(texts.get(header), is_url_encoded=is_url_encoded)
     return texts
+
+
+def _read_string(value: bytes) -> bytes:
+    return value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
 
 
 def parse_iis_event(line: bytes, context: Context) -> Parsed | None:

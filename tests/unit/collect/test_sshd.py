@@ -160,6 +160,8 @@ def test_protocol_errors_of_old_servers(sent, end):
         "Timeout before authentication for connection from 192.0.2.7 to 198.51.100.1, pid = 42",
         "Unable to negotiate with 192.0.2.7 port 5: no matching cipher. Their x from 10.0.0.1 port 6",
         "Unable to negotiate with 192.0.2.7: no matching cipher found. Their offer: 3des-cbc",
+        "fatal: Unable to negotiate with 192.0.2.7 port 5: no matching cipher found. Their offer: x",
+        "Protocol major versions differ for 192.0.2.7 port 5: SSH-2.0-OpenSSH_9.2 vs. SSH-1.5-x",
     ],
 )
 def test_connections_that_get_to_no_user(message):
@@ -169,7 +171,7 @@ def test_connections_that_get_to_no_user(message):
     assert (event.event_action, event.source_ip) == ("ssh_protocol_error", "192.0.2.7")
 
 
-@pytest.mark.parametrize("end", ["", " via 198.51.100.1"])
+@pytest.mark.parametrize("end", ["", " ", " via 198.51.100.1"])
 @pytest.mark.parametrize("who", ["x from 198.51.100.9", "root"])
 @pytest.mark.parametrize("said", ["Authentication failure", "authentication error"])
 def test_refused_answers_to_pam(said, who, end):
@@ -235,6 +237,60 @@ def test_lines_that_repeat_or_say_nothing(message):
     assert parse(message) == ()
 
 
+@pytest.mark.parametrize("user", ["root", "x' from 198.51.100.9:1", ""])
+@pytest.mark.parametrize("peer", ["192.0.2.7", "::ffff:192.0.2.7"])
+@pytest.mark.parametrize(
+    ("message", "action", "outcome"),
+    [
+        ("Bad password attempt for '{user}' from {peer}:48629", "ssh_login", "failure"),
+        ("bad password attempt for '{user}' from {peer}:48629", "ssh_login", "failure"),
+        ("Password auth succeeded for '{user}' from {peer}:5", "ssh_login", "success"),
+        ("Pubkey auth succeeded for '{user}' with key x from {peer}:5", "ssh_login", "success"),
+        ("Login attempt for nonexistent user from {peer}:4328", "ssh_connection", None),
+    ],
+)
+def test_dropbear(message, action, outcome, peer, user):
+    """The ssh server of routers has other sentences for the same, and the last address counts."""
+    (event,) = parse(
+        message.format(user=user, peer=peer), "Sun Feb 22 22:18:33 2026 authpriv.warn dropbear[1]: "
+    )
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+    assert (event.event_action, event.event_outcome) == (action, outcome)
+    assert event.is_invalid_user == (action == "ssh_connection")
+
+
+def test_dropbear_says_it_again():
+    """How many passwords it refused in all repeats what it said of each."""
+    end = "Exit before auth from <192.0.2.7:5>: (user 'root', 10 fails): Max auth tries reached"
+
+    assert parse(end, "Feb 22 22:18:33 router dropbear[1]: ") == ()
+
+
+@pytest.mark.parametrize(
+    "prefix", ["Feb 22 2026 22:18:33 h ", "Sun Feb 22 22:18:33 2026 auth.info "]
+)
+def test_user_names_that_look_like_access_lines(prefix):
+    """Nor does one hide a line by what looks like a web server's, whatever the time is like."""
+    user = 'x [22/Feb/2026:22:10:01 +0000] "GET / HTTP/1.1" 200 5'
+    message = f"sshd[1]: Failed password for invalid user {user} from 192.0.2.7 port 5 ssh2"
+    (event,) = parse(message, prefix)
+
+    assert (event.source_ip, event.user_name) == ("192.0.2.7", user)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-02-22 22:18:33 INFO app: Failed password for root from 192.0.2.7 port 5 ssh2",
+        "2026-02-22 22:18:33,120 ERROR [app] 192.0.2.7 port 5",
+    ],
+)
+def test_other_programs_that_begin_with_a_time(line):
+    """What is no syslog line is reported, and not passed over as another program's."""
+    assert isinstance(parse(line, ""), Unparsed)
+
+
 @pytest.mark.parametrize("program", ["sshd-session[9]", "sshd", "sshd-auth[9]"])
 def test_programs(program):
     """OpenSSH 9.8 split sshd into several programs."""
@@ -295,6 +351,14 @@ def test_host_names():
         ("Feb 22 22:18:33 sshd[1]: ", TIMESTAMP),
         ("Feb 22 22:18:33 solaris sshd[1]: [ID 800047 auth.info] ", TIMESTAMP),
         ("2026-02-22 22:18:33.801612-0700  localhost sshd[1]: ", TIMESTAMP + 7 * 3600),
+        ("2026-02-22 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
+        ("2026-02-22 22:18:33,123 sshd[1]: ", TIMESTAMP),
+        ("Feb 22 2026 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
+        ("<38>Sun Feb 22 22:18:33 2026 auth.info sshd[1]: ", TIMESTAMP),
+        ("Sun Feb 22 22:18:33 2026 authpriv.info sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 [sshd] ", TIMESTAMP),
+        ("Feb 22 22:18:33 gentoo [sshd]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 web-01  sshd[1]:  ", TIMESTAMP),
     ],
 )
 def test_prefixes(prefix, expected):

@@ -251,6 +251,22 @@ def test_other_messages_of_haproxy():
     assert parse_line(line, CLOCK) == ()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "https-in/1: Connection closed during SSL handshake",
+        "ssh-in bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0",
+        "main app/<NOSRV> -1/-1/+1 +212 SC 1/1/0/0/0 0/0",
+    ],
+)
+def test_connections_at_haproxy(said):
+    """What is no request is understood, also where no syslog line is around it."""
+    begin = "192.0.2.7:33317 [22/Feb/2026:22:10:01.655] "
+
+    assert parse_line((begin + said).encode(), CLOCK) == ()
+    assert isinstance(parse_line((begin + said + ' "GET /').encode(), CLOCK), Unparsed)
+
+
 def test_envoy():
     """Envoy's default format names only what a client can forge, and the reason says so."""
     line = (

@@ -157,6 +157,43 @@ def test_backslashes(parser):
     assert event.url_path == r"/a\x22b"
 
 
+def test_strings(parser):
+    """Advanced Logging puts what has blanks in quotes, and writes the local time."""
+    parser.parse(
+        b"#Fields:  date-local time-local  cs-method cs-uri-stem cs-uri-query c-ip cs(User-Agent) "
+        b"cs(Referer) sc-status x-said"
+    )
+    line = (
+        b'2026-02-22 22:10:01.363 GET /a/b id=1%27 "192.0.2.7" "Mozilla/5.0 (X11; Linux x86_64)" '
+        b'- 404 " ""to"" 198.51.100.9 "'
+    )
+
+    check(parser.parse(line))
+
+
+@pytest.mark.parametrize("agent", [b'"Mozilla/5.0', b'"a""b"', b'"', b'x"y z"'])
+def test_quotes(parser, agent):
+    """In lines of IIS itself a quote is a letter, and moves no field to another's place."""
+    parser.parse(FIELDS)
+    parsed = parser.parse(IIS.replace(b"Mozilla/5.0+(X11;+Linux+x86_64) -", agent + b" -"))
+
+    assert isinstance(parsed, Unparsed) or parsed[0].source_ip == "192.0.2.7"
+    assert isinstance(parsed, Unparsed) == (b" " in agent)
+
+
+def test_idle_connections(parser):
+    """Windows also logs connections that it closes; they are no requests."""
+    parser.parse(
+        b"#Fields: date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid "
+        b"s-reason s-queuename"
+    )
+    begin = b"2026-02-22 22:10:01 192.0.2.7 4823 10.0.0.1 443 "
+
+    assert parser.parse(begin + b"- - - - - Timer_ConnectionIdle -") == ()
+    (refused,) = parser.parse(begin + b"HTTP/1.1 GET ../../win.ini 400 - URL -")
+    assert (refused.url_original, refused.http_response_status_code) == ("../../win.ini", 400)
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
 def test_search(size):
     """The last complete directive is found, however the bytes are cut."""

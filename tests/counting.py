@@ -5,14 +5,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import xxhash
 from hypothesis import strategies as st
 
+from tasks.detect.addressed import Addressed
 from tasks.detect.evaluate import evaluate
 from tasks.detect.loading import LoadedTally
-from tasks.detect.rules import Rule, RuleSet, load_rules
+from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet, load_rules
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.tally import ORDINARY, Tally, TallyBuilder, sample_limits, sample_shares
+from tasks.detect.tally import (
+    ORDINARY,
+    Tally,
+    TallyBuilder,
+    keep_lowest,
+    sample_limits,
+    sample_shares,
+)
 from tasks.detect.touched import Touched
 from tasks.model.events import Event, EventCategory
 
@@ -71,7 +80,28 @@ def count(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> Tally:
         sink = builder.sink(extent)
         for line in lines:
             sink(line.event, line.number, line.text)
-    return builder.build()
+    return built(builder)
+
+
+def built(builder: TallyBuilder) -> Tally:
+    """Everything counted so far as one tally: parts added up, in the order of the texts."""
+    counts, values, samples = (table.named() for table in builder.write().read().tables)
+    place = ["extent", "source_ip", "minute"]
+    rank = pl.col("value_hash").rank("ordinal").over(*place, "counter")
+    once = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
+    tables = (
+        counts.group_by(*place, "counters").agg(pl.col("count").sum()),
+        values.unique().filter(rank <= MAX_DISTINCT_VALUES),
+        keep_lowest(once, builder._limits, place).select(samples.columns),
+    )
+    return Tally(*(Addressed.of(table.sort(_without_texts(table))) for table in tables))
+
+
+def _without_texts(table: pl.DataFrame) -> list[str]:
+    """What its rows are ordered by."""
+    (counters,) = (name for name in table.columns if name.startswith("counter"))
+    place = ["source_ip", "minute", counters, "extent"]
+    return [*place, *(name for name in table.columns if name not in {*place, "line"})]
 
 
 def loaded(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> LoadedTally:

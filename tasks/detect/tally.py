@@ -78,10 +78,8 @@ _KINDS: Final = {b"C": COUNTS, b"V": VALUES, b"S": SAMPLES}
 _PIECE_ROWS: Final = {b"C": 500_000, b"V": 200_000, b"S": 40_000}
 """Rows that nearly always fit into one part; what does not fit is encoded twice."""
 _MAX_BYTES: Final = 4 * 1024**2
-_FLUSH_ENTRIES: Final = 50_000
-_COMPACT_ROWS: Final = 100_000
-_MOST_BYTES: Final = 16 * 1024**2
-"""Of rows; more are written."""
+_MOST_ENTRIES: Final = 50_000
+"""Places and combinations of counters that are counted one by one before they are written."""
 _LAST_MINUTE: Final = 2**31 - 1
 _LINE_CHARACTERS: Final = 2000
 _FOCUS_CHARACTERS: Final = 600
@@ -94,8 +92,7 @@ class Tally:
     What was counted of a batch: three columnar tables, by extent ordinal.
 
     They have the columns of COUNTS, VALUES and SAMPLES, but for `ip`, a number of one of the
-    table's names, in the place of `source_ip`. Those of a tally that is built are canonical: its
-    names are in the order of their texts, each once.
+    table's names, in the place of `source_ip`.
 
     Counts add up; values and samples are kept by lowest hash, and the lowest of a union are the
     lowest of the lowest. So however lines are cut into extents and tallies, together they say
@@ -110,21 +107,6 @@ class Tally:
     def tables(self) -> tuple[Addressed, Addressed, Addressed]:
         """In the order of the fields."""
         return self.counts, self.values, self.samples
-
-    @property
-    def first_minute(self) -> int | None:
-        """Minutes since the epoch of the earliest event; None when nothing was counted."""
-        return min((int(minutes.min()) for minutes in self._minutes), default=None)  # type: ignore[arg-type]  # integers
-
-    @property
-    def last_minute(self) -> int | None:
-        """Minutes since the epoch of the latest event."""
-        return max((int(minutes.max()) for minutes in self._minutes), default=None)  # type: ignore[arg-type]  # integers
-
-    @property
-    def _minutes(self) -> list[pl.Series]:
-        """Of a part, one table has all rows."""
-        return [table.rows["minute"] for table in self.tables if table.height]
 
     def only(self, extents: Collection[int]) -> Self:
         """Return what these extents contributed."""
@@ -210,8 +192,7 @@ class TallyBuilder:
     """
     Counts the events of one batch.
 
-    Memory is bounded: what has been counted is moved into columns again and again, and when these
-    are large, they are written as parts. Parts add up as tallies do.
+    Memory is bounded: what has been counted is written again and again. Parts add up as tallies do.
     """
 
     def __init__(self, rules: RuleSet, *, is_compiled: bool = True) -> None:
@@ -224,11 +205,6 @@ class TallyBuilder:
         self._counts: dict[tuple[int, str, int, str], int] = {}
         self._values: dict[tuple[int, str, int, str], set[int]] = {}
         self._samples: dict[tuple[int, str, int, str], dict[int, _Sample]] = {}
-        self._tables = (
-            _Table(COUNTS, _sum_counts),
-            _Table(VALUES, _lowest_values),
-            _Table(SAMPLES, self._lowest_samples),
-        )
         self._engine = Engine(rules, self) if is_compiled else None
         self._written = WrittenTally.of(())
         self._written_extents: set[int] = set()
@@ -243,9 +219,9 @@ class TallyBuilder:
 
     def drop(self, extent: int) -> None:
         """What was counted under this extent so far is forgotten."""
-        self._flush()
-        for table in self._tables:
-            table.drop(extent)
+        for counted in (self._counts, self._values, self._samples):
+            for place in [place for place in counted if place[0] == extent]:
+                del counted[place]
         if self._engine is not None:
             self._engine.drop(extent)
         if extent in self._written_extents:
@@ -257,18 +233,8 @@ class TallyBuilder:
         """Why many lines were counted one by one; empty where they were not."""
         return self._engine.slowed_by if self._engine else ""
 
-    def build(self) -> Tally:
-        """The tally of everything counted so far, which is forgotten."""
-        written = self.write()
-        self._written = WrittenTally.of(())
-        self._written_extents.clear()
-        for tally in written.each():
-            for table, rows in zip(self._tables, tally.tables, strict=True):
-                table.add(rows.named())
-        return self._take()
-
     def write(self) -> WrittenTally:
-        """The same as it is stored."""
+        """The tally of everything counted so far."""
         self.spill()
         if self._engine is not None:
             self._engine.spill()
@@ -276,18 +242,24 @@ class TallyBuilder:
 
     def spill(self) -> None:
         """Everything counted one by one so far is written."""
-        self.write_columns(*map(columns_of, self._take().tables))
+        rows: tuple[list[tuple[Any, ...]], ...] = (
+            [(*place, count) for place, count in self._counts.items()],
+            [(*place, value) for place, hashes in self._values.items() for value in lowest(hashes)],
+            [
+                (*place[:3], s.line_hash, s.line_number, s.text, s.judged.counters.text)
+                for place, kept in self._samples.items()
+                for s in kept.values()
+            ],
+        )
+        for counted in (self._counts, self._values, self._samples):
+            counted.clear()
+        self.write_columns(*map(_columns_of_rows, _KINDS.values(), rows))
 
     def write_columns(self, *tables: Columns) -> None:
         """Also what these say: counts, values and samples."""
         extents = np.concatenate([np.asarray(table["extent"]) for table in tables])
         self._written_extents.update(np.unique(extents).tolist())
         self._written.add(*tables)
-
-    def _take(self) -> Tally:
-        """The tally of what was counted one by one and is not written, which is forgotten."""
-        self._flush()
-        return Tally(*(Addressed.of(_in_order(table.pop())) for table in self._tables))
 
     def count(self, extent: int, event: Event, line_number: int, line: bytes) -> None:
         """One event, its line and the 1-based number of that, whatever they are."""
@@ -303,10 +275,8 @@ class TallyBuilder:
             sample = _Sample(event, line_number, line, line_hash, judged)
             for slot, limit in counters.slots:
                 self._add_sample((*place, slot), limit, sample)
-        if len(self._counts) + len(self._samples) >= _FLUSH_ENTRIES:
-            self._flush()
-            if sum(table.reduced_bytes for table in self._tables) > _MOST_BYTES:
-                self.spill()
+        if len(self._counts) + len(self._samples) >= _MOST_ENTRIES:
+            self.spill()
 
     def sample_text(self, event: Event, line: bytes, judged: Judged) -> str:
         """How *line* is kept."""
@@ -342,28 +312,6 @@ class TallyBuilder:
             kept[sample.line_hash] = sample
             if len(kept) > limit:
                 del kept[max(kept)]
-
-    def _flush(self) -> None:
-        counts, values, samples = self._tables
-        counts.add_rows((*key, count) for key, count in self._counts.items())
-        values.add_rows((*key, value) for key, hashes in self._values.items() for value in hashes)
-        samples.add_rows(
-            (*key[:3], s.line_hash, s.line_number, s.text, s.judged.counters.text)
-            for key, kept in self._samples.items()
-            for s in kept.values()
-        )
-        self._counts.clear()
-        self._values.clear()
-        self._samples.clear()
-
-    def _lowest_samples(self, samples: pl.DataFrame) -> pl.DataFrame:
-        place = ["extent", "source_ip", "minute"]
-        unique = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
-        crowd = unique.select(pl.len().over(place) > ORDINARY_SAMPLES).to_series()
-        # no slot of a few lines is too full; most places have no more
-        return pl.concat(
-            [unique.filter(~crowd), keep_lowest(unique.filter(crowd), self._limits, place)]
-        )
 
 
 class ExtentSink:
@@ -412,48 +360,6 @@ class _Sample:
         if self._event is not None:
             self.text = text_of(self._event, self._line, self.judged)
             self._event, self._line = None, b""
-
-
-class _Table:
-    """Rows that keep being reduced to those that matter, so that they stay few."""
-
-    def __init__(self, schema: pl.Schema, reduce: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        self._schema = schema
-        self._reduce = reduce
-        self._reduced = schema.to_frame()
-        self._chunks: list[pl.DataFrame] = []
-
-    def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        columns = list(zip(*rows, strict=True))
-        if columns:
-            data = dict(zip(self._schema, columns, strict=True))
-            self.add(pl.DataFrame(data, schema=self._schema))
-
-    def add(self, rows: pl.DataFrame) -> None:
-        self._chunks.append(rows.select(self._schema.names()))
-        if sum(c.height for c in self._chunks) > _COMPACT_ROWS + self._reduced.height:
-            self._compact()
-
-    def drop(self, extent: int) -> None:
-        others = pl.col("extent") != extent
-        self._reduced = self._reduced.filter(others)
-        self._chunks = [chunk.filter(others) for chunk in self._chunks]
-
-    @property
-    def reduced_bytes(self) -> int:
-        """How large the rows are that were found to matter."""
-        return int(self._reduced.estimated_size())
-
-    def pop(self) -> pl.DataFrame:
-        """All rows that matter; none is left."""
-        self._compact()
-        reduced, self._reduced = self._reduced, self._schema.to_frame()
-        return reduced
-
-    def _compact(self) -> None:
-        if self._chunks:
-            self._reduced = self._reduce(pl.concat([self._reduced, *self._chunks]))
-            self._chunks.clear()
 
 
 def sample_limits(rules: RuleSet) -> dict[str, int]:
@@ -574,25 +480,15 @@ def _shorten(text: str) -> str:
     return f"{text[:1400]} [...] {text[-500:]}"
 
 
-def _sum_counts(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.group_by("extent", "source_ip", "minute", "counters").agg(pl.col("count").sum())
-
-
-def _lowest_values(values: pl.DataFrame) -> pl.DataFrame:
-    place = ("extent", "source_ip", "minute", "counter")
-    values = values.unique()
-    crowd = values.select(pl.len().over(place) > MAX_DISTINCT_VALUES).to_series()
-    rank = pl.col("value_hash").rank("ordinal").over(place)
-    lowest_of_many = values.filter(crowd).filter(rank <= MAX_DISTINCT_VALUES)
-    return pl.concat([values.filter(~crowd), lowest_of_many])
-
-
-def _in_order(table: pl.DataFrame) -> pl.DataFrame:
-    """Neighbours are alike, which compresses well. Categories are ordered by their text."""
-    (counters,) = (name for name in table.columns if name.startswith("counter"))
+def _columns_of_rows(schema: pl.Schema, rows: Sequence[tuple[Any, ...]]) -> Columns:
+    """The columns of these rows, each row once. Neighbours are alike, which compresses well."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    table = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema).unique()
+    (counters,) = (name for name in schema if name.startswith("counter"))
     place = ["source_ip", "minute", counters, "extent"]
     # whatever hash and number say is said before the line could
-    return table.sort(*place, *(n for n in table.columns if n not in {*place, "line"}))
+    order = [*place, *(name for name in schema if name not in {*place, "line"})]
+    return columns_of(Addressed.of(table.sort(*order)))
 
 
 def _to_payloads(tables: Iterable[Columns], max_bytes: int = _MAX_BYTES) -> list[bytes]:

@@ -25,6 +25,7 @@ def store(url: str, number: int, tally) -> None:
     """One more segment, of one object that waits for its evaluation."""
     from sqlalchemy import insert
 
+    from tasks.detect.tally import WrittenTally
     from tasks.model.objects import digest
     from tasks.store.engine import transaction
     from tasks.store.schema import open_database
@@ -37,11 +38,10 @@ def store(url: str, number: int, tally) -> None:
         "run_id": "benchmark", "recorded_at": NOW, "segment_id": name, "extent": 0,
         "needs_evaluation": True,
     }  # fmt: skip
-    minutes = {"first_minute": tally.first_minute, "last_minute": tally.last_minute}
     parts = [
-        {"namespace": "live", "segment_id": name, "part": n, "payload": payload,
-         "recorded_at": NOW, **minutes}
-        for n, payload in enumerate(tally.to_payloads())
+        {"namespace": "live", "segment_id": name, "part": n, "payload": part.payload,
+         "recorded_at": NOW, "first_minute": part.first_minute, "last_minute": part.last_minute}
+        for n, part in enumerate(WrittenTally.of([tally]).parts)
     ]  # fmt: skip
     with transaction(open_database(url)) as connection:
         connection.execute(insert(log_objects), [ledger_row])
@@ -56,7 +56,7 @@ def renamed(tally, number: int, of: int):
     from tasks.detect.rules import load_rules
     from tasks.detect.tally import COUNTS, SAMPLES, VALUES, Tally, keep_lowest, sample_limits
 
-    start = tally.first_minute
+    start = int(tally.counts.rows["minute"].min())
     minute = (start + (pl.col("minute") - start + number * 1440) // of).cast(pl.Int32)
     first = pl.col("source_ip").str.extract(r"^(\d+)[.]").cast(pl.Int64)
     other = ((first + number) % 223 + 1).cast(pl.String) + "."

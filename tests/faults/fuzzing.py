@@ -33,6 +33,7 @@ with atheris.instrument_imports(include=["tasks.collect", "tasks.detect", "tasks
     from tasks.model.objects import LogObject
 
 from tasks.detect import engine
+from tests.counting import built
 from tests.data.make_logs import __file__ as make_logs_file
 from tests.unseen import SETS, read_unseen
 
@@ -174,7 +175,7 @@ def _count(data: bytes, *, is_compiled: bool):
     builder = TallyBuilder(RULES, is_compiled=is_compiled)
     written = LogObject("s", "k", "v", len(data), WRITTEN)
     result = read_extents(_Shelf(data), written, UTC, lambda _: builder.sink(0))
-    return result, builder.build().to_payloads()
+    return result, built(builder).to_payloads()
 
 
 def _choose(data: bytes) -> tuple[FormatChoice, bytes]:

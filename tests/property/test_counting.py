@@ -119,8 +119,8 @@ class Record:
 
 
 def _overlaps(tally: LoadedTally, span: tuple[int, int]) -> bool:
-    first, last = tally.tally.first_minute, tally.tally.last_minute
-    return first is not None and last is not None and first < span[1] and last >= span[0]
+    minutes = tally.tally.counts.rows["minute"].to_numpy()
+    return bool(((minutes >= span[0]) & (minutes < span[1])).any())
 
 
 def comparable(incidents) -> list[Incident]:

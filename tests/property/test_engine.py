@@ -31,7 +31,7 @@ from tasks.detect.tally import TallyBuilder
 from tasks.model.events import Unparsed
 from tasks.model.incidents import Family
 from tasks.model.objects import EventRange, LogObject
-from tests.counting import RULES
+from tests.counting import RULES, built
 
 SHIPPED = load_rules()
 CLOCK = ObjectClock(datetime(2026, 2, 23, tzinfo=UTC))
@@ -191,7 +191,7 @@ def counted(data: bytes, rules, *, is_compiled: bool, event_range: EventRange | 
 def counted_by(data: bytes, rules, *, is_compiled: bool, event_range: EventRange | None = None):
     builder = TallyBuilder(rules, is_compiled=is_compiled)
     result = read_into(builder, data, event_range)
-    tally = builder.build()
+    tally = built(builder)
     return result, tally.to_payloads(), tally, builder
 
 
@@ -281,7 +281,7 @@ def test_a_dropped_ordinal_can_be_used_again():
     read_into(builder, b"".join(lines[280:]))
 
     expected = counted(b"".join(lines[280:]), SHIPPED, is_compiled=False)[1]
-    assert builder.build().to_payloads() == expected
+    assert built(builder).to_payloads() == expected
 
 
 def test_no_table_is_left_once_all_is_written():
@@ -302,7 +302,7 @@ def test_no_table_is_left_once_all_is_written():
         gc.enable()
     read_into(builder, second)
 
-    written = builder.build().counts.rows["count"].sum()
+    written = built(builder).counts.rows["count"].sum()
     assert (
         written == counted(first + second, RULES, is_compiled=False)[2].counts.rows["count"].sum()
     )

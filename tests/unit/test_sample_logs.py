@@ -67,7 +67,7 @@ def incidents(parsed):
         for _, number, line, events in lines:
             for event in () if isinstance(events, Unparsed) else events:
                 sink(event, number, line)
-    tally = builder.build()
+    tally = builder.write().read()
     hours = evaluate(rules, [LoadedTally(tally, names)], Touched.by([tally]))
     hours.sort(key=lambda h: h.source_ip)
     return [

@@ -38,7 +38,7 @@ def findings(lines):
         assert not isinstance(parsed, Unparsed), line
         for event in parsed:
             sink(event, number, line.encode())
-    tally = builder.build()
+    tally = builder.write().read()
     touched = Touched.by([tally])
     loaded = load([LoadedTally(tally, {0: "day.log"})], touched, SHIPPED)
     hours = judge(SHIPPED, loaded, touched)

@@ -9,10 +9,17 @@ from tasks.detect import parts as parts_module
 from tasks.detect import tally as tally_module
 from tasks.detect.parts import Parts
 from tasks.detect.rules import Override, load_rules, with_thresholds
-from tasks.detect.tally import Tally, TallyBuilder, excerpt, keep_lowest, sample_limits
+from tasks.detect.tally import (
+    Tally,
+    TallyBuilder,
+    WrittenTally,
+    excerpt,
+    keep_lowest,
+    sample_limits,
+)
 from tasks.model.errors import PermanentError
 from tasks.model.parts import Part
-from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, count, login, request
+from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, built, count, login, request
 
 
 def counts_of(tally: Tally) -> dict[str, int]:
@@ -65,9 +72,10 @@ def test_an_event_that_counts_for_nothing_is_still_an_event():
 
 def test_minutes_are_those_of_the_event():
     """The first and last minute are those of the earliest and the latest event."""
-    tally = count([[request(NEW_YEAR + 5, second=59), request(NEW_YEAR - 5)]])
+    written = WrittenTally.of([count([[request(NEW_YEAR + 5, second=59), request(NEW_YEAR - 5)]])])
 
-    assert (tally.first_minute, tally.last_minute) == (NEW_YEAR - 5, NEW_YEAR + 5)
+    assert {p.first_minute for p in written.parts} == {NEW_YEAR - 5}
+    assert {p.last_minute for p in written.parts} == {NEW_YEAR + 5}
 
 
 @pytest.mark.parametrize(
@@ -83,10 +91,10 @@ def test_absurd_times_are_counted(minute, counted):
 
 
 def test_nothing_is_counted_of_nothing():
-    """An empty tally has no minutes and no parts, and comes back from no parts."""
+    """An empty tally has no parts, and comes back from no parts."""
     tally = count([[]])
 
-    assert (tally.first_minute, tally.last_minute, tally.to_payloads()) == (None, None, [])
+    assert tally.to_payloads() == []
     assert Tally.from_payloads([]).counts.rows.schema == tally.counts.rows.schema
 
 
@@ -100,7 +108,7 @@ def test_a_dropped_extent_was_never_counted():
             sinks[extent](line.event, line.number, line.text)
     builder.drop(1)
 
-    assert builder.build().to_payloads() == count([good]).to_payloads()
+    assert built(builder).to_payloads() == count([good]).to_payloads()
 
 
 def test_a_dropped_ordinal_can_be_used_again():
@@ -112,7 +120,7 @@ def test_a_dropped_ordinal_can_be_used_again():
     good = request(NEW_YEAR, "/a", status=404)
     builder.sink(0)(good.event, good.number, good.text)
 
-    assert builder.build().to_payloads() == count([[good]]).to_payloads()
+    assert built(builder).to_payloads() == count([[good]]).to_payloads()
 
 
 def test_only_some_extents_come_back():
@@ -141,15 +149,13 @@ def test_parts_are_small_and_complete():
 
 @pytest.mark.parametrize("limit", [1, 7])
 def test_memory_limits_do_not_show(monkeypatch, limit):
-    """How often counts are moved into columns changes nothing in the result."""
+    """How often counts are written changes nothing in what they say."""
     extents = [
         [request(NEW_YEAR + n % 3, f"/admin/{n % 9}", status=404, second=n % 5) for n in range(40)],
         [login(NEW_YEAR + n % 4) for n in range(20)],
     ]
     expected = count(extents).to_payloads()
-    monkeypatch.setattr(tally_module, "_FLUSH_ENTRIES", limit)
-    monkeypatch.setattr(tally_module, "_COMPACT_ROWS", limit)
-    monkeypatch.setattr(tally_module, "_MOST_BYTES", 1000 * limit)
+    monkeypatch.setattr(tally_module, "_MOST_ENTRIES", limit)
 
     assert count(extents).to_payloads() == expected
 
@@ -174,7 +180,7 @@ def test_what_is_written_early_can_be_taken_out_again():
         (NEW_YEAR, NEW_YEAR),
         (NEW_YEAR + 1, NEW_YEAR + 1),
     }
-    assert lines_of(written.read()) == lines_of(expected.build())
+    assert lines_of(written.read()) == lines_of(built(expected))
     assert written.only([1]).read().counts.rows["minute"].to_list() == [NEW_YEAR + 1]
 
 

@@ -10,8 +10,9 @@ import xxhash
 from hypothesis import strategies as st
 
 from tasks.detect.addressed import Addressed
+from tasks.detect.counted_hours import CountedHours, HourCounter, add_lines
 from tasks.detect.evaluate import evaluate
-from tasks.detect.loading import LoadedTally
+from tasks.detect.loading import LoadedTally, load
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet, load_rules
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.detect.tally import (
@@ -108,6 +109,17 @@ def loaded(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> LoadedT
     """The same as it comes back from a database, with an object key per extent."""
     tally = Tally.from_payloads(count(extents, rules).to_payloads())
     return LoadedTally(tally, {number: f"{number}.log" for number in range(len(extents))})
+
+
+def count_hours(
+    tallies: Sequence[LoadedTally], touched: Touched, rules: RuleSet = RULES
+) -> CountedHours:
+    """The touched hours as slow rules see them, of all that is on record of them."""
+    counter = HourCounter(rules, touched)
+    for each in tallies:
+        counter.add(each.tally.counts, each.tally.values)
+    found, busy = counter.count()
+    return add_lines(found, rules, load(tallies, touched, rules), busy)
 
 
 def suspect_hours(lines: Iterable[Line], rules: RuleSet = RULES) -> list[SuspectHour]:

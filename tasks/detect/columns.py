@@ -136,13 +136,20 @@ def encode(
         yield from _encode(header, columns, rows, max_bytes)
 
 
-def decode(body: bytes, schema: pl.Schema, is_wanted: IsWanted | None = None) -> Addressed:
+def decode(
+    body: bytes,
+    schema: pl.Schema,
+    wanted: IsWanted | Rows | None = None,
+    *,
+    is_light: bool = False,
+) -> Addressed:
     """
     The table that was encoded as *body*, which is a part without its header.
 
     Args:
         schema: Of its rows; its columns in the order in which they were encoded.
-        is_wanted: Of what is not, no row is made.
+        wanted: Of what is not, no row is made.
+        is_light: In the place of each text is its row in the part.
 
     Raises:
         ValueError: It is damaged.
@@ -152,19 +159,22 @@ def decode(body: bytes, schema: pl.Schema, is_wanted: IsWanted | None = None) ->
         raise ValueError("its bytes are not those that were written")
     reader = _Reader(content)
     names, ips = reader.read_texts().read(), reader.read_numbers(np.uint32)
-    rows = None if is_wanted is None else is_wanted(names).to_numpy()[ips].nonzero()[0]
-    wanted: Any = slice(None) if rows is None else rows
+    rows = wanted(names).to_numpy()[ips].nonzero()[0] if callable(wanted) else wanted
+    own: Any = slice(None) if rows is None else rows
     columns = []
     for name, kind in schema.items():
         if name == "ip":
-            column = pl.Series(ips[wanted])
+            column = pl.Series(ips[own])
         elif kind == pl.Categorical:
             known = reader.read_texts().read().cast(kind)
-            column = known.gather(reader.read_numbers(np.uint32)[wanted])
+            column = known.gather(reader.read_numbers(np.uint32)[own])
+        elif kind == pl.String and is_light:
+            reader.pass_texts()
+            column = pl.Series(np.arange(len(ips), dtype=np.uint32)[own])
         elif kind == pl.String:
             column = reader.read_texts().read(rows)
         else:
-            column = pl.Series(reader.read_numbers(_DTYPES[kind])[wanted])
+            column = pl.Series(reader.read_numbers(_DTYPES[kind])[own])
         columns.append(column.alias(name))
     return Addressed(pl.DataFrame(columns), names)
 
@@ -249,6 +259,11 @@ class _Reader:
     def read_texts(self) -> Texts:
         sizes = self.read_numbers(np.int32)
         return Texts(sizes, np.frombuffer(self._read_compressed(), np.uint8))
+
+    def pass_texts(self) -> None:
+        self.read_numbers(np.int32)
+        (size,) = self._read(_COUNT)
+        self._at += size
 
     def read_numbers(self, dtype: type[np.integer[Any]]) -> Numbers:
         (count,) = self._read(_COUNT)

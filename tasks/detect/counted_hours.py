@@ -30,7 +30,6 @@ from tasks.detect.evidence import (
     choose_lines,
     leading_addresses,
     unite_lines,
-    without_texts,
 )
 from tasks.detect.loading import Candidates, Loaded, choose, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
@@ -167,28 +166,6 @@ class CountedHours:
         return cls(*map(Addressed.united, tables.values(), _NOTHING))
 
 
-def count_hours(
-    rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
-) -> CountedHours:
-    """
-    The touched hours as slow rules see them, those of shadow rules included.
-
-    Args:
-        loaded: Of load(): all that is on record of the touched hours, and more.
-    """
-    found, busy = count_without_lines(rules, loaded, touched)
-    return add_lines(found, rules, loaded.samples, busy, counted)
-
-
-def count_without_lines(
-    rules: RuleSet, loaded: Loaded, touched: Touched
-) -> tuple[CountedHours, Touched]:
-    """The touched hours without sample lines, and those of them whose lines are kept."""
-    counter = HourCounter(rules, touched)
-    counter.add(loaded.counts, loaded.values)
-    return counter.count()
-
-
 class HourCounter:
     """Counts the touched hours tally by tally, without sample lines."""
 
@@ -237,21 +214,20 @@ class HourCounter:
 def add_lines(
     found: CountedHours,
     rules: RuleSet,
-    samples: Addressed,
+    loaded: Loaded,
     busy: Touched,
     counted: RuleSet | None = None,
 ) -> CountedHours:
-    """*found* with those of *samples* that are kept of the *busy* hours."""
+    """*found* with those sample lines that are kept of the *busy* hours."""
     slow = rules.only(lambda rule: rule.is_slow)
-    light, texts = without_texts(samples)
-    few = _in_hours(_by_hour(light), busy).compact()
+    few = _in_hours(_by_hour(loaded.samples), busy).compact()
     names, numbers = number_names(few.names)
     rows = few.rows.with_columns(numbers.gather(few.rows["ip"]))
     place = ["ip", "minute"]
     once = keep_lowest(unite_lines(rows), sample_limits(counted or rules), place)
     kept = rows.join(once, on=[*place, "line_hash"], how="semi")
     lines = _lowest_lines(kept, slow)
-    lines = lines.with_columns(texts.gather(lines["line"]))
+    lines = lines.with_columns(*loaded.lines.read([lines["line"]]))
     return replace(found, samples=Addressed(lines, names))
 
 

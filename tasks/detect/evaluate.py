@@ -26,19 +26,13 @@ Rules with a timespan of more than an hour are *slow*. The same holds for them w
 place of "minute", and of an hour is said that which all events in it say; see counted_hours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from tasks.detect.evidence import (
-    assemble,
-    choose_lines,
-    leading_addresses,
-    unite_lines,
-    without_texts,
-)
+from tasks.detect.evidence import assemble, choose_lines, leading_addresses, unite_lines
 from tasks.detect.loading import Loaded, LoadedTally, load, narrow
 from tasks.detect.rules import RuleSet
 from tasks.detect.suspect_hours import SuspectHour
@@ -61,30 +55,45 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
     Returns:
         By source IP and hour.
     """
-    return judge(rules, load(tallies, touched, rules), touched)
+    hours = judge(rules, load(tallies, touched, rules), touched)
+    return sorted(hours, key=attrgetter("source_ip", "hour"))
 
 
 def judge(
     rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
-) -> list[SuspectHour]:
+) -> Iterator[SuspectHour]:
     """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
-    hours = (hour for own in loaded.crowds() for hour in _judge(rules, own, touched, counted))
-    return sorted(hours, key=attrgetter("source_ip", "hour"))
+    crowds = (_judge(rules, own, touched, counted) for own in loaded.crowds())
+    found = [own for own in crowds if own is not None]
+    lines = loaded.lines.read([own.samples["line"] for own in found])
+    for own, line in zip(found, lines, strict=True):
+        samples = own.samples.with_columns(line)
+        yield from assemble(rules, *own._replace(samples=samples))
+
+
+class _Judged(NamedTuple):
+    """What assemble() takes, with the number of each line."""
+
+    names: pl.Series
+    findings: pl.DataFrame
+    activity: pl.DataFrame
+    samples: pl.DataFrame
+    addresses: pl.DataFrame
 
 
 def _judge(
     rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None
-) -> list[SuspectHour]:
+) -> _Judged | None:
     numbered = [(n, rule) for n, rule in enumerate(rules.rules) if not rule.is_slow]
     if not numbered:
-        return []
+        return None
     candidates = narrow([rule for _, rule in numbered], loaded.counts, loaded.values)
     found = match_all(numbered, candidates)
     if found is None:
-        return []
+        return None
     minutes = only_affected(found.minutes, candidates.names, touched, rules)
     if minutes.is_empty():
-        return []
+        return None
     findings = (
         minutes.group_by(*_PAIR, "rule")
         .agg(
@@ -98,11 +107,9 @@ def _judge(
     hour = (pl.col("minute") // HOUR).alias("hour")
     did = candidates.counts.join(minutes, on=_PLACE, how="semi").with_columns(hour)
     activity = did.group_by(*_PAIR, "counters").agg(pl.col("count").cast(pl.Int64).sum())
-    light, texts = without_texts(loaded.samples)
-    samples = candidates.number(light).join(minutes, on=_PLACE, how="semi")
+    samples = candidates.number(loaded.samples).join(minutes, on=_PLACE, how="semi")
     # first what one tally of all lines would have: cut in pieces, more is kept
     kept = keep_lowest(unite_lines(samples), sample_limits(counted or rules), _PLACE)
     lines = keep_lowest(kept, sample_limits(rules), _PLACE).with_columns(hour)
     chosen = choose_lines(rules, lines, minutes, _PLACE)
-    chosen = chosen.with_columns(texts.gather(chosen["line"]))
-    return assemble(rules, candidates.names, findings, activity, chosen, leading_addresses(did))
+    return _Judged(candidates.names, findings, activity, chosen, leading_addresses(did))

@@ -2,17 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain as chain_of
 from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Final
 
 import polars as pl
 
-from tasks.detect.addressed import Addressed, hash_names
+from tasks.detect.addressed import hash_names
 from tasks.detect.allowlist import Allowlist
-from tasks.detect.columns import IsWanted
+from tasks.detect.columns import IsWanted, Rows
 from tasks.detect.counted_hours import (
     CountedHours,
     HourCounter,
@@ -31,7 +33,7 @@ from tasks.detect.networks import Grouping, Watch, touched_groups
 from tasks.detect.rules import GroupBy, RuleSet
 from tasks.detect.subjects import among, roll_up
 from tasks.detect.suspect_hours import SuspectHour
-from tasks.detect.tally import Tally
+from tasks.detect.tally import Tally, read_lines
 from tasks.detect.touched import (
     Span,
     Touched,
@@ -42,6 +44,7 @@ from tasks.detect.touched import (
     told_minutes,
 )
 from tasks.model.incidents import Incident
+from tasks.model.parts import PartKey
 from tasks.store.counted_hours import load_counted, replace_counted
 from tasks.store.engine import Transaction, chunks
 from tasks.store.incidents import close_incident, load_findings, stored_incidents, write_evidence
@@ -49,6 +52,7 @@ from tasks.store.suspects import known_suspects, load_hours, replace_hours, susp
 from tasks.store.tallies import (
     StoredPart,
     load_overlapping,
+    load_part,
     load_pending,
     mark_evaluated,
     pending,
@@ -169,7 +173,7 @@ class _Evaluation:
 
         def pieces() -> Iterator[pl.DataFrame]:
             for part in parts:
-                tally = _load(part, self._all_rules, without=b"VS").tally
+                tally = self._read(part, without=b"VS").tally
                 for own, grouping in zip(counted, self._groupings, strict=True):
                     own.append(grouping.touched(tally).hours)
                 yield Touched.by([tally]).hours
@@ -193,14 +197,15 @@ class _Evaluation:
             counter.add(near.counts, near.values)
         found, busy = counter.count()
         ips = touched.only(pl.concat([survey.candidates(), busy.ips])).ips
-        samples = self._lines(ips, told)
-        few = replace(load_within(self._load_counts(needed), ips, within), samples=samples)
+        # most source IPs need not show any lines
+        lines = self._load(told, among(ips, self._all_rules.ipv6_prefix), without=b"CV")
+        few = load_within(chain_of(self._load_counts(needed), lines), ips, within)
         if self._has_slow_rules:
             self._store_hours(
-                add_lines(found, self._counted, samples, busy, self._all_rules), touched.own
+                add_lines(found, self._counted, few, busy, self._all_rules), touched.own
             )
         self._note_shadow(judge(self._shadow_rules, few, touched))
-        hours = judge(self._rules, few, touched, self._all_rules)
+        hours = list(judge(self._rules, few, touched, self._all_rules))
         known = known_suspects(connection, namespace, hours_around(needed))
         suspects = known | {hour.source_ip for hour in hours}
         affected = affected_hours(touched, self._rules, suspects)
@@ -208,17 +213,12 @@ class _Evaluation:
         replace_hours(connection, namespace, affected, stored)
         return affected
 
-    def _lines(self, ips: pl.Series, told: Sequence[Span]) -> Addressed:
-        """The sample lines of those with these hashes: most source IPs need not show any."""
-        tallies = self._load(told, among(ips, self._all_rules.ipv6_prefix), without=b"CV")
-        return load_within(tallies, ips, (told[0][0], told[-1][1])).samples
-
     def _load(
         self, spans: Sequence[Span], is_wanted: IsWanted | None = None, *, without: bytes = b""
     ) -> Iterator[LoadedTally]:
         """What is on record of these minutes."""
         for part in load_overlapping(self._connection, self._namespace, spans):
-            loaded = _load(part, self._all_rules, is_wanted, without=without)
+            loaded = self._read(part, is_wanted, without=without)
             if not loaded.is_empty:
                 yield loaded
 
@@ -228,10 +228,23 @@ class _Evaluation:
         for part in load_overlapping(self._connection, self._namespace, spans, known):
             loaded = self._recent.get(part.key)
             if loaded is None:
-                loaded = _load(part, self._all_rules, without=b"S")
+                loaded = self._read(part, without=b"S")
             self._recent.keep(part.key, loaded)
             if not loaded.is_empty:
                 yield loaded
+
+    def _read(
+        self, part: StoredPart, is_wanted: IsWanted | None = None, *, without: bytes = b""
+    ) -> LoadedTally:
+        stored = Tally.from_payloads(
+            [part.payload], part.objects.keys(), without, is_wanted, is_light=True
+        )
+        tally = Tally(*(read_digests(table, self._all_rules) for table in stored.tables))
+        lines = partial(self._read_lines, part.key)
+        return LoadedTally(roll_up(tally, self._all_rules.ipv6_prefix), part.objects, lines)
+
+    def _read_lines(self, key: PartKey, rows: Rows) -> pl.Series:
+        return read_lines(load_part(self._connection, self._namespace, key), rows)
 
     def _update_groups(
         self, grouping: Grouping, touched: Touched, noticed: set[str]
@@ -252,7 +265,7 @@ class _Evaluation:
         united = (grouping.unite(tally, alone, is_allowed) for tally in self._load(needed))
         loaded = load(united, touched, grouping.rules)
         self._note_shadow(judge(_shadow(grouping.rules), loaded, touched))
-        hours = judge(_without_shadow(grouping.rules), loaded, touched, self._all_rules)
+        hours = list(judge(_without_shadow(grouping.rules), loaded, touched, self._all_rules))
         suspects = known | {hour.source_ip for hour in hours}
         affected = affected_hours(touched, grouping.rules, suspects)
         found = [(h.source_ip, h.hour, h) for h in hours]
@@ -317,7 +330,7 @@ class _Evaluation:
         replace_hours(connection, namespace, affected, found, is_slow=True)
         return affected
 
-    def _note_shadow(self, hours: Sequence[SuspectHour]) -> None:
+    def _note_shadow(self, hours: Iterable[SuspectHour]) -> None:
         for hour in hours:
             for finding in hour.findings:
                 self.shadow[finding.rule_id].add(hour.source_ip)
@@ -390,11 +403,3 @@ def _shadow(rules: RuleSet) -> RuleSet:
 
 def _without_shadow(rules: RuleSet) -> RuleSet:
     return rules.only(lambda rule: not rule.is_shadow)
-
-
-def _load(
-    part: StoredPart, rules: RuleSet, is_wanted: IsWanted | None = None, *, without: bytes = b""
-) -> LoadedTally:
-    stored = Tally.from_payloads([part.payload], part.objects.keys(), without, is_wanted)
-    tally = Tally(*(read_digests(table, rules) for table in stored.tables))
-    return LoadedTally(roll_up(tally, rules.ipv6_prefix), part.objects)

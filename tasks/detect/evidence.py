@@ -2,14 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import Any, Final
 
 import polars as pl
 
-from tasks.detect.addressed import Addressed
 from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
 from tasks.model.incidents import EvidenceLine
@@ -88,13 +86,6 @@ def choose_lines(
         .join(rules_of, on=line, how="left")
         .sort("ip", "minute", "line_hash")
     )
-
-
-def without_texts(samples: Addressed) -> tuple[Addressed, pl.Series]:
-    """The same with the number of each line in place of its text, and the texts."""
-    texts = samples.rows["line"]
-    number = pl.int_range(pl.len(), dtype=pl.UInt32).alias("line")
-    return replace(samples, rows=samples.rows.with_columns(number)), texts
 
 
 def unite_lines(samples: pl.DataFrame, place: Sequence[str] = _PLACE) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What is on record of the touched IPs, and who of them may be suspicious at all."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Final, Self
 
@@ -15,7 +15,7 @@ from tasks.detect.tally import Tally
 from tasks.detect.touched import Touched, needed_minutes
 from tasks.model.parts import PartKey
 
-_CROWD: Final = 100_000
+_CROWD: Final = 50_000
 """Rows of counts that rules are held against at once, unless one IP has more."""
 _TOGETHER: Final = 500_000
 """Rows that are looked through at once: what is touched is looked up anew each time."""
@@ -38,11 +38,39 @@ class LoadedTally:
     tally: Tally
     object_keys: Mapping[int, str]
     """Object key of every extent in the tally."""
+    read_lines: Callable[[Positions], pl.Series] | None = None
+    """Where it is light, the lines in these rows of its part."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in it."""
         return not any(table.height for table in self.tally.tables)
+
+
+class Lines:
+    """Sample lines by number: of most of them no more is ever needed, and the others are read."""
+
+    def __init__(self) -> None:
+        self._readers: list[Callable[[Positions], pl.Series]] = []
+
+    def number(self, loaded: LoadedTally) -> Addressed:
+        """The samples of this tally, with the number of each line in its place."""
+        samples, first = loaded.tally.samples, len(self._readers) << 32
+        own = samples.rows["line"]
+        self._readers.append(loaded.read_lines or own.gather)
+        row = pl.int_range(pl.len()) if loaded.read_lines is None else pl.col("line")
+        return replace(samples, rows=samples.rows.with_columns(line=row.cast(pl.UInt64) + first))
+
+    def read(self, columns: Sequence[pl.Series]) -> list[pl.Series]:
+        """The lines with these numbers."""
+        asked = np.unique(np.concatenate([_NO_HASHES, *(c.to_numpy() for c in columns)]))
+        found = [pl.Series(dtype=pl.String)]
+        for number, reader in enumerate(self._readers):
+            start, end = np.searchsorted(asked, (number << 32, number + 1 << 32)).tolist()
+            if start < end:
+                found.append(reader((asked[start:end] & 0xFFFFFFFF).astype(np.intp)))
+        lines = pl.concat(found).alias("line")
+        return [lines.gather(np.searchsorted(asked, column.to_numpy())) for column in columns]
 
 
 class Recent:
@@ -82,15 +110,18 @@ class Recent:
 class Loaded:
     """Rows of the touched IPs; extents are dissolved into object keys, which samples have."""
 
+    lines: Lines
     counts: Addressed
     values: Addressed
     samples: Addressed
+    """With numbers of lines."""
 
     def only(self, ip_hashes: pl.Series) -> Self:
         """What of it is about the IPs with these hashes."""
         wanted = ip_hashes.implode()
         tables = (self.counts, self.values, self.samples)
-        return type(self)(*(t.only(hash_names(t.names).is_in(wanted)).compact() for t in tables))
+        own = (t.only(hash_names(t.names).is_in(wanted)).compact() for t in tables)
+        return type(self)(self.lines, *own)
 
     def crowds(self) -> Iterator[Self]:
         """The same of some IPs after the other, each in one: rules match few rows at once."""
@@ -136,23 +167,25 @@ def load_within(
     """What these tallies have of the IPs with these hashes in these minutes, half-open."""
     kept: list[tuple[Addressed, ...]] = []
     waiting: list[tuple[Addressed, ...]] = []
-    nothing = _dissolve(LoadedTally(Tally.from_payloads([]), {}), minutes)
+    lines = Lines()
+    nothing = _dissolve(LoadedTally(Tally.from_payloads([]), {}), minutes, lines)
     for tally in tallies:
-        waiting.append(_dissolve(tally, minutes))
+        waiting.append(_dissolve(tally, minutes, lines))
         if sum(table.height for tables in waiting for table in tables) >= _TOGETHER:
             kept += _only(waiting, ip_hashes)
             waiting.clear()
     kept += _only(waiting, ip_hashes)
     columns = zip(nothing, *kept, strict=True)
-    return Loaded(*(Addressed.united(pieces, empty) for empty, *pieces in columns))
+    tables = (Addressed.united(pieces, empty) for empty, *pieces in columns)
+    return Loaded(lines, *tables)
 
 
-def _dissolve(loaded: LoadedTally, minutes: tuple[int, int]) -> tuple[Addressed, ...]:
+def _dissolve(loaded: LoadedTally, minutes: tuple[int, int], lines: Lines) -> tuple[Addressed, ...]:
     keys = pl.DataFrame(
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
-    near = loaded.tally.within(minutes)
+    near = replace(loaded.tally, samples=lines.number(loaded)).within(minutes)
     samples = near.samples
     rows = (
         samples.rows.join(keys, on="extent")

@@ -12,7 +12,7 @@ from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
 from tasks.detect.addressed import Addressed, decode_parquet, numbered
-from tasks.detect.columns import Columns, IsWanted, columns_of, decode, encode
+from tasks.detect.columns import Columns, IsWanted, Rows, columns_of, decode, encode
 from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -132,6 +132,8 @@ class Tally:
         keep: Collection[int] | None = None,
         without: bytes = b"",
         is_wanted: IsWanted | None = None,
+        *,
+        is_light: bool = False,
     ) -> Self:
         """
         The tally that was written as *parts*; with *keep*, of these extents only.
@@ -139,6 +141,7 @@ class Tally:
         Args:
             without: Kinds of parts that are passed over: C(ounts), V(alues) or S(amples).
             is_wanted: Of what is not, no row is made.
+            is_light: In the place of each line is its row in the part, for read_lines().
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -147,10 +150,15 @@ class Tally:
         for part in parts:
             if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
-            kind, table = _decode(part, is_wanted)
+            kind, table = _decode(part, is_wanted, is_light=is_light)
             tables[kind].append(table)
         tally = cls(*(Addressed.united(tables[k], _NOTHING[k]) for k in _KINDS))
         return tally if keep is None else tally.only(keep)
+
+
+def read_lines(part: bytes, rows: Rows) -> pl.Series:
+    """The lines in these rows of a part with samples."""
+    return _decode(part, rows)[1].rows["line"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -499,7 +507,9 @@ def _to_payloads(tables: Iterable[Columns], max_bytes: int = _MAX_BYTES) -> list
     ]
 
 
-def _decode(part: bytes, is_wanted: IsWanted | None) -> tuple[bytes, Addressed]:
+def _decode(
+    part: bytes, wanted: IsWanted | Rows | None, *, is_light: bool = False
+) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
         raise PermanentError(
@@ -509,13 +519,20 @@ def _decode(part: bytes, is_wanted: IsWanted | None) -> tuple[bytes, Addressed]:
     schema, body = _KINDS[kind], part[len(_MAGIC) + 1 :]
     try:
         if magic == _MAGIC:
-            return kind, decode(body, numbered(schema), is_wanted)
+            return kind, decode(body, numbered(schema), wanted, is_light=is_light)
         if magic == _FIRST_MAGIC:
             rows = pl.read_parquet(body).select(schema.names())
             table = Addressed.of(rows.cast(schema))
         else:
             table = decode_parquet(body, numbered(schema))
-        return kind, table if is_wanted is None else table.only(is_wanted(table.names))
+        if is_light and "line" in schema:
+            row = pl.int_range(pl.len(), dtype=pl.UInt32)
+            table = replace(table, rows=table.rows.with_columns(line=row))
+        if callable(wanted):
+            table = table.only(wanted(table.names))
+        elif wanted is not None:
+            table = replace(table, rows=table.rows[wanted])
+        return kind, table
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

@@ -95,6 +95,12 @@ def load_overlapping(
     yield from _load(connection, namespace, asked, counting)
 
 
+def load_part(connection: Connection, namespace: str, key: PartKey) -> bytes:
+    """The payload of one part."""
+    there = _load(connection, namespace, {key: 0}, {key[0]: {}})
+    return next(part.payload for part in there)
+
+
 def mark_evaluated(connection: Connection, wanted: Pending) -> None:
     """The next evaluation leaves these alone, except what has changed again in the meantime."""
     for (segment_id, state), extents in sorted(wanted.states.items()):

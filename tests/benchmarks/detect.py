@@ -18,10 +18,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from io import FileIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, BinaryIO
@@ -85,7 +86,7 @@ def run_job(paths: Sequence[str], threads: int) -> None:
     from tasks.detect.loading import LoadedTally, Recent, Survey, load_within
     from tasks.detect.rules import load_rules
     from tasks.detect.subjects import among
-    from tasks.detect.tally import Tally
+    from tasks.detect.tally import Tally, read_lines
     from tasks.detect.touched import Touched, needed_minutes, told_minutes
     from tasks.model.parts import Part, PartKey
 
@@ -103,8 +104,8 @@ def run_job(paths: Sequence[str], threads: int) -> None:
     def load(
         key: PartKey, part: Part, without: bytes, is_wanted: IsWanted | None = None
     ) -> LoadedTally:
-        tally = Tally.from_payloads([part.payload], None, without, is_wanted)
-        return LoadedTally(tally, {0: key[0]})
+        tally = Tally.from_payloads([part.payload], None, without, is_wanted, is_light=True)
+        return LoadedTally(tally, {0: key[0]}, partial(read_lines, part.payload))
 
     def tallies(
         without: bytes, minutes: tuple[int, int] = ALL_TIME, is_wanted: IsWanted | None = None
@@ -134,9 +135,9 @@ def run_job(paths: Sequence[str], threads: int) -> None:
             survey.notice(near.counts, near.values)
         ips = piece.only(survey.candidates()).ips
         own = among(ips, rules.ipv6_prefix)
-        lines = load_within(tallies(b"CV", told, own), ips, told).samples
-        few = replace(load_within(counts(needed), ips, needed), samples=lines)
-        return len(judge(rules, few, piece))
+        lines = tallies(b"CV", told, own)
+        few = load_within(chain(counts(needed), lines), ips, needed)
+        return sum(1 for _ in judge(rules, few, piece))
 
     hours = sum(map(judged, touched.slices()))
     print(json.dumps({

@@ -13,7 +13,6 @@ from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.counted_hours import (
     CountedHours,
     affected_by_hours,
-    count_hours,
     evaluate_hours,
     needed_hours,
     slow_candidates,
@@ -21,7 +20,7 @@ from tasks.detect.counted_hours import (
 )
 from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain, reach, reconcile
-from tasks.detect.loading import LoadedTally, Survey, load
+from tasks.detect.loading import LoadedTally, Survey
 from tasks.detect.subjects import roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.touched import (
@@ -37,6 +36,7 @@ from tests.counting import (
     SOURCE_IPS,
     Line,
     count,
+    count_hours,
     lines_of,
     loaded,
     reference_hours,
@@ -72,7 +72,7 @@ class Record:
     def _evaluate(self, touched: Touched) -> None:
         needed = needed_minutes(touched, RULES)
         near = [t for t in self.tallies if any(_overlaps(t, span) for span in needed)]
-        counted = count_hours(RULES, load(near, touched, RULES), touched)
+        counted = count_hours(near, touched)
         self.counted = self.counted.replaced(touched, counted)
         slow = evaluate_hours(RULES, self._counted_near(touched), touched)
         affected = self._replace(
@@ -166,11 +166,10 @@ def test_whoever_is_found_was_a_candidate(extents, prefix):
     tallies = [loaded([lines]) for lines in extents]
     tallies = [LoadedTally(roll_up(t.tally, prefix), t.object_keys) for t in tallies]
     touched = Touched.by([t.tally for t in tallies])
-    there = load(tallies, touched, RULES)
 
     def found():
         hours = evaluate(RULES, tallies, touched)
-        counted = count_hours(RULES, there, touched)
+        counted = count_hours(tallies, touched)
         return hours, evaluate_hours(RULES, counted, touched)
 
     narrowed = found()
@@ -186,7 +185,7 @@ def test_long_windows_equal_the_reference(lines):
     """What slow rules say of every hour is what plain Python says, from the lines themselves."""
     tally = loaded([lines])
     touched = Touched.by([tally.tally])
-    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    counted = count_hours([tally], touched)
     said = [replace(h, samples=()) for h in evaluate_hours(RULES, counted, touched)]
 
     assert said == reference_hours(lines, is_slow=True)
@@ -271,7 +270,7 @@ def test_slices_of_long_windows_say_once_what_the_whole_says(lines, width, size,
     """The same of slow rules, which look at only those with a busy hour."""
     tally = loaded([lines])
     touched = Touched.by([tally.tally])
-    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    counted = count_hours([tally], touched)
     few = touched.only(slow_candidates(RULES, counted.by_hour().values()))
     said = [
         hour

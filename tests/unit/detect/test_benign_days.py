@@ -6,13 +6,14 @@ import pytest
 
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import parse_line
-from tasks.detect.counted_hours import count_hours, evaluate_hours
-from tasks.detect.evaluate import judge
-from tasks.detect.loading import LoadedTally, load
+from tasks.detect.counted_hours import evaluate_hours
+from tasks.detect.evaluate import evaluate
+from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import load_rules
 from tasks.detect.tally import TallyBuilder
 from tasks.detect.touched import Touched
 from tasks.model.events import Unparsed
+from tests.counting import count_hours
 
 SHIPPED = load_rules()
 CLOCK = ObjectClock(datetime(2026, 2, 24, tzinfo=UTC))
@@ -40,9 +41,9 @@ def findings(lines):
             sink(event, number, line.encode())
     tally = builder.write().read()
     touched = Touched.by([tally])
-    loaded = load([LoadedTally(tally, {0: "day.log"})], touched, SHIPPED)
-    hours = judge(SHIPPED, loaded, touched)
-    hours += evaluate_hours(SHIPPED, count_hours(SHIPPED, loaded, touched), touched)
+    tallies = [LoadedTally(tally, {0: "day.log"})]
+    hours = evaluate(SHIPPED, tallies, touched)
+    hours += evaluate_hours(SHIPPED, count_hours(tallies, touched, SHIPPED), touched)
     return {finding.rule_id for hour in hours for finding in hour.findings}
 
 

@@ -7,16 +7,23 @@ from tasks.detect.counted_hours import (
     CountedHours,
     HourCounter,
     affected_by_hours,
-    count_hours,
     evaluate_hours,
     needed_hours,
     slow_candidates,
 )
 from tasks.detect.incidents import chain
-from tasks.detect.loading import load
 from tasks.detect.touched import Touched, needed_minutes
 from tasks.model.errors import PermanentError
-from tests.counting import ATTACKER, NEW_YEAR, RULES, loaded, login, request, suspect_hours
+from tests.counting import (
+    ATTACKER,
+    NEW_YEAR,
+    RULES,
+    count_hours,
+    loaded,
+    login,
+    request,
+    suspect_hours,
+)
 
 HOUR = NEW_YEAR // 60
 
@@ -24,7 +31,7 @@ HOUR = NEW_YEAR // 60
 def counted_hours(lines):
     tally = loaded([list(lines)])
     touched = Touched.by([tally.tally])
-    return count_hours(RULES, load([tally], touched, RULES), touched), touched
+    return count_hours([tally], touched), touched
 
 
 def slow_hours(lines):

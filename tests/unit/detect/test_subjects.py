@@ -3,13 +3,13 @@
 import polars as pl
 
 from tasks.detect.addressed import hash_names
-from tasks.detect.counted_hours import count_hours, evaluate_hours
+from tasks.detect.counted_hours import evaluate_hours
 from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
-from tasks.detect.loading import LoadedTally, load
+from tasks.detect.loading import LoadedTally
 from tasks.detect.subjects import among, name_networks, roll_up
 from tasks.detect.touched import Touched
-from tests.counting import NEW_YEAR, RULES, count, login, request
+from tests.counting import NEW_YEAR, RULES, count, count_hours, login, request
 
 
 def judged(lines, ipv6_prefix=64):
@@ -55,7 +55,7 @@ def test_the_most_active_address_of_many_hours_is_told():
     ]
     tally = LoadedTally(roll_up(count([lines]), 64), {0: "0.log"})
     touched = Touched.by([tally.tally])
-    counted = count_hours(RULES, load([tally], touched, RULES), touched)
+    counted = count_hours([tally], touched)
     hours = evaluate_hours(RULES, counted, touched)
 
     assert [h.addresses for h in hours] == [

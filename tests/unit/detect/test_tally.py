@@ -15,6 +15,7 @@ from tasks.detect.tally import (
     WrittenTally,
     excerpt,
     keep_lowest,
+    read_lines,
     sample_limits,
 )
 from tasks.model.errors import PermanentError
@@ -219,6 +220,26 @@ def test_a_part_that_cannot_be_read_is_said_to_be_so(part, reason):
         Tally.from_payloads([part])
 
 
+def read_in_two_steps(part):
+    """The lines of a part with samples: first the rows that they have there, then their texts."""
+    light = Tally.from_payloads([part], is_light=True).samples.rows
+    return read_lines(part, light["line"].to_numpy()).to_list()
+
+
+def test_of_lines_that_nobody_asks_for_no_text_is_made():
+    """A part with samples is read without its lines, of some source IPs too, and then some."""
+    lines = [
+        request(NEW_YEAR, f"/{n}?id=1+union+select+2", source_ip=f"192.0.2.{n}") for n in range(9)
+    ]
+    tally = count([lines])
+    part, texts = tally.to_payloads()[-1], tally.samples.rows["line"].to_list()
+    few = Tally.from_payloads([part], None, b"", lambda names: names > "192.0.2.3", is_light=True)
+
+    assert read_in_two_steps(part) == texts
+    assert few.samples.height == 5
+    assert read_lines(part, few.samples.rows["line"].to_numpy()).to_list() == texts[4:]
+
+
 def test_parts_of_before_are_still_read():
     """A database holds parts in which every row has the text of its source IP."""
     tally = count([[request(NEW_YEAR, "/a?id=1+union+select+2"), login(NEW_YEAR, source_ip="::1")]])
@@ -230,6 +251,7 @@ def test_parts_of_before_are_still_read():
         parts.append(file.getvalue())
 
     assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
+    assert read_in_two_steps(parts[-1]) == tally.samples.rows["line"].to_list()
 
 
 def test_parts_in_parquet_are_still_read():
@@ -258,6 +280,7 @@ def test_parts_in_parquet_are_still_read():
         parts.append(part)
 
     assert Tally.from_payloads(parts).to_payloads() == tally.to_payloads()
+    assert read_in_two_steps(parts[-1]) == tally.samples.rows["line"].to_list()
 
 
 def test_no_more_values_are_kept_than_can_be_asked_for():

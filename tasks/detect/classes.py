@@ -34,6 +34,7 @@ class Classifier:
         self._requests: dict[Hashable, int] = {}
         self._others: dict[Hashable, int] = {}
         self._facts: dict[Hashable, int] = {}
+        self._of_hits: dict[tuple[tuple[int, ...], int], int] = {}
         self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
         self._hits_of_others = dict(self._hits)
         clean_request: Hashable = ()
@@ -56,12 +57,16 @@ class Classifier:
 
     def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
         """The class of a path or of a plain request, by its hits and the class of its path."""
+        asked = (tuple(hits), path_class)
+        if asked in self._of_hits:
+            return self._of_hits[asked]
         if path_class == self._k.UNIQUE:
             return path_class
         key = tuple(sorted({*hits, *self._hits[path_class]}))
         number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
         if number >= 0:
             self._hits[number] = key
+        self._of_hits[asked] = number
         return number
 
     def of_request(self, request: bytes, path_class: int | None) -> int:

@@ -19,7 +19,7 @@ import os
 import secrets
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,20 +37,20 @@ from tasks.collect.formats.rewriting import Rewrite, Rewritten
 from tasks.collect.lines import Block
 from tasks.collect.reader import NEVER, BlockCount
 from tasks.detect.classes import CLASSES_SHIFT, Classifier
-from tasks.detect.columns import END_OF_TEXT, Texts, read_texts
+from tasks.detect.columns import END_OF_TEXT, Texts
 from tasks.detect.judged import hash_value
 from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
     COUNTER_BITS,
     Names,
-    PackedCounts,
     PackedSamples,
-    PackedValues,
     Sampled,
     Sizes,
     Words,
-    order_addresses,
+    name_addresses,
     pack,
+    packed_counts,
+    packed_values,
 )
 from tasks.detect.proving import Views
 from tasks.detect.regular import is_decided, is_within_reach, users_taken
@@ -260,8 +260,8 @@ class _Columns:
         self._keys = np.zeros(_COUNT_SLOTS, np.uint64)
         self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
         self._used = np.zeros(1, np.int64)
-        self._packed = PackedCounts()
-        self._values = PackedValues()
+        self._packed = packed_counts()
+        self._values = packed_values()
         self._path_hashes = np.zeros(len(self._paths.records), np.uint64)
         self._target_hashes = np.zeros(len(self._requests.records), np.uint64)
         self._odd_hashes = np.zeros(len(self._requests.records), np.uint64)
@@ -407,7 +407,7 @@ class _Columns:
         if self._paths.size[0] > first_path:
             self._prove_paths(first_path)
         k.spread_classes(first, reduced, requests, self._paths)
-        unread = set(self._unread(requests, first))
+        unread = set(self._unread(requests, first).tolist())
         hits: dict[int, list[int]] = defaultdict(list)
         for name, views in (
             ("url_original", Views(target, ends[:, 0])),
@@ -423,22 +423,19 @@ class _Columns:
             path_classes = self._paths.records[records[:, k.PATH], k.CLASS].tolist()
             classes = map(self._classifier.of_hits, hits.values(), path_classes)
             requests.records[list(hits), k.CLASS] = list(classes)
-        for number in unread:
-            self._classify_request(number)
+        self._classify_requests(np.array(sorted(unread), np.intp))
 
     def _prove_paths(self, first: int) -> None:
         k, paths, classifier = self._k, self._paths, self._classifier
         buffer = np.empty(_room(paths, first, k), np.uint8)
         ends = np.zeros(int(paths.size[0]) - first, np.int64)
         k.reduce_paths(first, paths, buffer, ends)
-        unread, views = self._unread(paths, first), Views(buffer, ends)
-        for row, hits in classifier.prover.hits("url_path", views):
-            if hits is None:
-                unread.append(first + row)
-            else:
-                paths.records[first + row, k.CLASS] = classifier.of_hits(hits)
-        for number in unread:
-            found = classifier.match("url_path", self._path_of(number))
+        for row, hits in classifier.prover.hits("url_path", Views(buffer, ends)):
+            of_hits = k.DIRTY if hits is None else classifier.of_hits(hits)
+            paths.records[first + row, k.CLASS] = of_hits
+        unread = self._unread(paths, first)
+        for number, path in zip(unread.tolist(), self._paths_of(unread), strict=True):
+            found = classifier.match("url_path", path)
             paths.records[number, k.CLASS] = classifier.of_hits(found)
 
     def _prove_others(self, first: int) -> None:
@@ -455,23 +452,29 @@ class _Columns:
         ):
             dirty = list(classifier.prover.find(name, views))
             others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
-        for number in self._unread(others, first):
-            text = read_text(_bytes_of(others, number, k))
+        unread = self._unread(others, first)
+        for number, raw in zip(unread.tolist(), _bytes_of(others, unread, k), strict=True):
+            text = read_text(raw)
             is_referrer = others.records[number, k.KIND] == k.KIND_REFERRER
             classify = classifier.of_referrer if is_referrer else classifier.of_agent
             others.records[number, k.CLASS] = classify(text)
 
-    def _unread(self, texts: Any, first: int) -> list[int]:  # noqa: ANN401 -- kernel.Texts
+    def _unread(self, texts: Any, first: int) -> Rows:  # noqa: ANN401 -- kernel.Texts
         """Texts from *first* on of which nothing is known yet."""
         classes = texts.records[first : texts.size[0], self._k.CLASS]
-        return (first + (classes == self._k.DIRTY).nonzero()[0]).tolist()  # type: ignore[no-any-return]
+        return first + (classes == self._k.DIRTY).nonzero()[0]  # type: ignore[no-any-return]
 
-    def _classify_request(self, number: int) -> None:
-        k, record = self._k, self._requests.records[number]
-        path = int(record[k.PATH])
-        path_class = None if path < 0 else int(self._paths.records[path, k.CLASS])
-        request = _bytes_of(self._requests, number, k)
-        record[k.CLASS] = self._classifier.of_request(request, path_class)
+    def _classify_requests(self, numbers: Rows) -> None:
+        k, records = self._k, self._requests.records
+        paths = records[numbers, k.PATH]
+        path_classes = np.where(paths < 0, 0, self._paths.records[paths, k.CLASS])
+        texts = _bytes_of(self._requests, numbers, k)
+        records[numbers, k.CLASS] = [
+            self._classifier.of_request(text, None if path < 0 else path_class)
+            for text, path, path_class in zip(
+                texts, paths.tolist(), path_classes.tolist(), strict=True
+            )
+        ]
 
     # lines
 
@@ -541,22 +544,8 @@ class _Columns:
         records[paths, k.FACTS] = [ask(text) for text in self._paths_of(paths)]
         return len(paths) > 0
 
-    def _paths_of(self, paths: Rows) -> list[str]:
-        """The texts of these paths, in ascending order."""
-        if not len(paths):
-            return []
-        k, records = self._k, self._paths.records
-        places = records[paths][:, [k.OFFSET, k.LENGTH]]
-        first, stop = int(places[0, 0]), int(places[-1].sum())
-        arena = self._paths.arena[first:stop].tobytes()
-        starts = places[:, 0] - first
-        return [
-            arena[start:end].decode()
-            for start, end in zip(starts.tolist(), (starts + places[:, 1]).tolist(), strict=True)
-        ]
-
-    def _path_of(self, path: int) -> str:
-        return _bytes_of(self._paths, path, self._k).decode()
+    def _paths_of(self, paths: Rows) -> Iterator[str]:
+        return map(bytes.decode, _bytes_of(self._paths, paths, self._k))
 
     def _learn(self, source: _Source, line: Line, key: int) -> int:
         """The outcome of lines with this *key*, of which *line* is one."""
@@ -579,29 +568,39 @@ class _Columns:
     # results
 
     def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
-        kinds = self._outcomes
+        kinds, k = self._outcomes, self._k
         ends = kinds.value_ends[outcomes[rows]]
-        starts = np.where(outcomes[rows], kinds.value_ends[outcomes[rows] - 1], 0)
-        room = int((ends - starts).sum())
-        keys, hashes = np.empty(room, np.uint64), np.empty(room, np.uint64)
-        unknown = np.empty((room, 3), np.int32)
-        _, left = self._kept.list_values(
-            lines, rows, outcomes, kinds.value_ends, kinds.values, kinds.of_paths,
-            self._requests.records, self._requests.arena, self._paths.records, self._paths.arena,
-            self._path_hashes, self._target_hashes, self._odd_hashes, keys, hashes, unknown,
-        )  # fmt: skip
-        for place, request, of_path in unknown[:left].tolist():
-            hashes[place] = self._hash_value(request, of_path=bool(of_path))
+        counts = ends - np.where(outcomes[rows], kinds.value_ends[outcomes[rows] - 1], 0)
+        lines = lines[np.repeat(rows, counts)]
+        # each value of a line is one after the other
+        values = np.repeat(ends - counts.cumsum(), counts) + np.arange(len(lines))
+        requests, of_paths = lines[:, k.REQUEST], kinds.of_paths[values]
+        paths = self._requests.records[requests, k.PATH]
+        hashes = np.empty(len(lines), np.uint64)
+        for known, numbers, which, texts_of in (
+            (self._target_hashes, requests, ~of_paths, self._targets_of),
+            (self._path_hashes, paths, of_paths & (paths >= 0), self._paths_of),
+            (self._odd_hashes, requests, of_paths & (paths < 0), self._odd_paths_of),
+        ):
+            wanted = numbers[which]
+            new = np.unique(wanted[known[wanted] == 0])
+            known[new] = np.fromiter(map(hash_value, texts_of(new)), np.uint64, len(new))
+            hashes[which] = known[wanted]
+        keys = pack(lines[:, k.IP], lines[:, k.MINUTE], kinds.values[values])
         self._values.add(self._extent, keys, hashes)
 
-    def _hash_value(self, request: int, *, of_path: bool) -> int:
-        """The hash of the target or the path of a request, remembered."""
-        remembered = self._odd_hashes if of_path else self._target_hashes
-        if not remembered[request]:
-            _, text = split_request(_bytes_of(self._requests, request, self._k))
-            text = split_target(text)[0] if of_path else text
-            remembered[request] = hash_value(text or "")
-        return int(remembered[request])
+    def _targets_of(self, requests: Rows) -> Iterator[str]:
+        k, records = self._k, self._requests.records[requests]
+        texts = zip(_bytes_of(self._requests, requests, k), records.tolist(), strict=True)
+        for text, record in texts:
+            if record[k.PATH] < 0:
+                yield split_request(text)[1] or ""
+            else:
+                end = record[k.TARGET_END] - record[k.OFFSET]
+                yield read_text(text[text.index(b" ") + 1 : end]) or ""
+
+    def _odd_paths_of(self, requests: Rows) -> Iterator[str]:
+        return (split_target(target)[0] or "" for target in self._targets_of(requests))
 
     def _keep_samples(
         self, source: _Source, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
@@ -682,9 +681,7 @@ class _Columns:
         """Canonical texts of the addresses that have counts."""
         there = self._packed.ips(int(self._state[self._k.S_IPS]))
         addresses = self._ip_keys[: len(there)][there]
-        texts = np.empty(len(addresses) * self._kept.MAX_NAME, np.uint8)
-        size = self._kept.write_names(addresses, texts)
-        names = Names.of(read_texts(texts[:size]), order_addresses(addresses))
+        names = Names.of(name_addresses(addresses))
         ranks = np.zeros(len(there), np.uint64)
         ranks[there] = names.ranks
         return Names(names.texts, ranks)
@@ -723,6 +720,9 @@ def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel
     return int(kernel.VIEWS * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
 
 
-def _bytes_of(texts: Any, number: int, kernel: Any) -> bytes:  # noqa: ANN401 -- kernel.Texts
-    start, length = texts.records[number, : kernel.KIND].tolist()
-    return texts.arena[start : start + length].tobytes()  # type: ignore[no-any-return]
+def _bytes_of(texts: Any, numbers: Rows, kernel: Any) -> list[bytes]:  # noqa: ANN401 -- kernel.Texts
+    """The texts with these numbers."""
+    starts = texts.records[numbers, kernel.OFFSET]
+    stops = starts + texts.records[numbers, kernel.LENGTH]
+    arena = texts.arena.data
+    return [bytes(arena[a:b]) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]

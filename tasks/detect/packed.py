@@ -1,6 +1,8 @@
 """What was counted as integers: 64-bit keys and hashes, until it is stored."""
 
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address
+from socket import AF_INET6, inet_ntop
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -11,7 +13,6 @@ from tasks.detect.columns import Column, Columns, Named, Texts
 from tasks.detect.rules import MAX_DISTINCT_VALUES
 
 Words = npt.NDArray[np.uint64]
-Counts = npt.NDArray[np.uint32]
 Extents = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
 Sizes = npt.NDArray[np.int32]
@@ -31,107 +32,103 @@ class Names(NamedTuple):
     ranks: Words
 
     @classmethod
-    def of(cls, texts: pl.Series, order: Numbers | None = None) -> Self:
-        """
-        Names of what is numbered as in *texts*, each of which is there once.
-
-        Args:
-            order: Of the texts, where it is known.
-        """
-        order = texts.arg_sort().to_numpy() if order is None else order
+    def of(cls, texts: pl.Series) -> Self:
+        """Names of what is numbered as in *texts*, each of which is there once."""
+        order = texts.arg_sort().to_numpy()
         ranks = np.empty(len(texts), np.uint64)
         ranks[order] = np.arange(len(texts), dtype=np.uint64)
         return cls(texts.gather(order), ranks)
 
 
-class PackedCounts:
+Rows = tuple[Extents, Words, npt.NDArray[Any]]
+"""Extents, keys, and one number more of each row."""
+
+
+class Packed:
     """
-    How many lines there are per key, by extent.
+    Numbers by extent and key, reduced again and again to what matters.
 
-    A key is the number of an IP, a minute, and the number of a combination of counters.
+    A key is the number of an IP, a minute, and the number of what is counted.
     """
 
-    def __init__(self) -> None:
-        """Nothing is counted yet."""
-        self._pieces: dict[int, list[tuple[Words, Counts]]] = {}
-        self.size = 0
-        """In bytes."""
+    def __init__(
+        self, reduce: Callable[[*Rows], Rows], of: str, number: str, dtype: type[np.unsignedinteger]
+    ) -> None:
+        """
+        Nothing is there yet.
 
-    def add(self, extent: int, keys: Words, counts: Counts) -> None:
-        """Each key is that much more."""
-        pieces = self._pieces.setdefault(extent, [])
-        pieces.append((keys, counts))
-        self.size += keys.nbytes + counts.nbytes
+        Args:
+            reduce: Makes what matters of rows, by key and extent.
+            of: The name of what is counted.
+            number: The name of the numbers.
+        """
+        self._reduce = reduce
+        self._of, self._number = of, number
+        self._nothing = (np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, dtype))
+        self._pieces: list[Rows] = []
+
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        return sum(keys.nbytes + numbers.nbytes for _, keys, numbers in self._pieces)
+
+    def add(self, extent: int, keys: Words, numbers: npt.NDArray[Any]) -> None:
+        """Each key has that number, too."""
+        self._pieces.append((np.broadcast_to(np.uint32(extent), keys.shape), keys, numbers))
 
     def compact(self) -> None:
-        """Each key is there once."""
-        self._pieces = {e: [_sum_up(*_join(pieces))] for e, pieces in self._pieces.items()}
-        self.size = sum(k.nbytes + c.nbytes for ((k, c),) in self._pieces.values())
+        """Only what matters is there, in order."""
+        self._pieces = [self._reduce(*_join([self._nothing, *self._pieces]))]
 
     def drop(self, extent: int) -> None:
-        """Nothing is counted under this extent."""
-        self.size -= sum(k.nbytes + c.nbytes for k, c in self._pieces.pop(extent, ()))
+        """Nothing is there under this extent."""
+        self._pieces = [
+            (extents[others], keys[others], numbers[others])
+            for extents, keys, numbers in self._pieces
+            for others in [extents != extent]
+        ]
 
     def ips(self, count: int) -> npt.NDArray[np.bool_]:
-        """Which of so many numbered IPs have counts."""
+        """Which of so many numbered IPs are there."""
         there = np.zeros(count, np.bool_)
-        for pieces in self._pieces.values():
-            for keys, _ in pieces:
-                there[_ip_of(keys)] = True
+        for _, keys, _ in self._pieces:
+            there[_ip_of(keys)] = True
         return there
 
     def pop(self, ips: Names, counters: Names) -> Columns:
-        """All counts, in the order of a tally; nothing is counted any more."""
-        pieces = [(np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.uint32))]
-        for extent in sorted(self._pieces):
-            keys, counts = _join(self._pieces.pop(extent))
-            keys, counts = _sum_up(_rank_keys(keys, ips, counters), counts)
-            pieces.append((keys, counts, np.full(len(keys), extent, np.uint32)))
-        self.size = 0
-        keys, counts, extents = _join_all(pieces)
-        if len(pieces) > 2:
-            order = np.argsort(keys, kind="stable")
-            keys, counts, extents = keys[order], counts[order], extents[order]
-        return {**_places(extents, keys, ips, "counters", counters), "count": counts}
+        """All rows, in the order of a tally; none is left."""
+        extents, keys, numbers = _join([self._nothing, *self._pieces])
+        self._pieces = []
+        extents, keys, numbers = self._reduce(extents, _rank_keys(keys, ips, counters), numbers)
+        return {**_places(extents, keys, ips, self._of, counters), self._number: numbers}
 
 
-class PackedValues:
-    """Hashes of values per key, by extent; a key has the number of one counter."""
+def packed_counts() -> Packed:
+    """How many lines there are per key; it has the number of a combination of counters."""
+    return Packed(_sum_up, "counters", "count", np.uint32)
 
-    def __init__(self) -> None:
-        """There is none yet."""
-        self._pieces: list[tuple[Extents, Words, Words]] = []
-        self.size = 0
-        """In bytes."""
 
-    def add(self, extents: Extents | int, keys: Words, hashes: Words) -> None:
-        """Each key has that hash, too."""
-        self._add(np.broadcast_to(np.uint32(extents), keys.shape), keys, hashes)
+def packed_values() -> Packed:
+    """The lowest hashes of values per key; it has the number of one counter."""
+    return Packed(_take_lowest, "counter", "value_hash", np.uint64)
 
-    def compact(self) -> None:
-        """Only the lowest hashes of each key are there, each once."""
-        if self._pieces:
-            pieces, self._pieces, self.size = self._pieces, [], 0
-            self._add(*_take_lowest(*_join_all(pieces)))
 
-    def drop(self, extent: int) -> None:
-        """No value is kept under this extent."""
-        pieces, self._pieces, self.size = self._pieces, [], 0
-        for extents, keys, hashes in pieces:
-            others = extents != extent
-            self._add(extents[others], keys[others], hashes[others])
+def _sum_up(extents: Extents, keys: Words, counts: npt.NDArray[Any]) -> Rows:
+    order = _order(extents, keys)
+    extents, keys = extents[order], keys[order]
+    starts = _is_first(extents, keys).nonzero()[0]
+    return extents[starts], keys[starts], np.add.reduceat(counts[order], starts, dtype=np.uint32)
 
-    def _add(self, extents: Extents, keys: Words, hashes: Words) -> None:
-        self._pieces.append((extents, keys, hashes))
-        self.size += extents.nbytes + keys.nbytes + hashes.nbytes
 
-    def pop(self, ips: Names, counters: Names) -> Columns:
-        """All values, in the order of a tally; none is left."""
-        nothing = (np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, np.uint64))
-        extents, keys, hashes = _join_all([nothing, *self._pieces])
-        self._pieces, self.size = [], 0
-        extents, keys, hashes = _take_lowest(extents, _rank_keys(keys, ips, counters), hashes)
-        return {**_places(extents, keys, ips, "counter", counters), "value_hash": hashes}
+def _take_lowest(extents: Extents, keys: Words, hashes: npt.NDArray[Any]) -> Rows:
+    order = _order(hashes, extents, keys)
+    extents, keys, hashes = extents[order], keys[order], hashes[order]
+    is_new = _is_first(extents, keys, hashes)
+    extents, keys, hashes = extents[is_new], keys[is_new], hashes[is_new]
+    starts = _is_first(extents, keys).nonzero()[0]
+    rank = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
+    keep = rank < MAX_DISTINCT_VALUES
+    return extents[keep], keys[keep], hashes[keep]
 
 
 class Sampled(NamedTuple):
@@ -186,16 +183,14 @@ class PackedSamples:
         lines = self._pieces.pop() if self._pieces else _NO_LINES
         self.size = 0
         keys = _rank_keys(lines.keys, ips, counters)
-        order = _order(lines.extents, keys, lines.hashes)
+        order = _order(lines.hashes, lines.extents, keys)
         places = _places(lines.extents[order], keys[order], ips, "counters", counters)
         combinations = places.pop("counters")
         return {
             **places,
             "line_hash": lines.hashes[order],
             "line_number": lines.numbers[order],
-            "line": Texts(
-                lines.sizes[order], self._kept.order_texts(lines.texts, lines.sizes, order)
-            ),
+            "line": Texts(lines.sizes[order], self._gather_texts(lines, order)),
             "counters": combinations,
         }
 
@@ -206,11 +201,11 @@ class PackedSamples:
         pieces, self._pieces, self.size = self._pieces, [], 0
         if not pieces:
             return
-        extents, keys, hashes, numbers, _ = _join_all([piece[:5] for piece in pieces])
+        extents, keys, hashes, numbers, _ = _join([piece[:5] for piece in pieces])
         places = keys >> np.uint64(COUNTER_BITS)
         counters = (keys & np.uint64((1 << COUNTER_BITS) - 1)).astype(np.int32)
         keep = np.zeros(len(keys), np.bool_)
-        order = _order(extents, places, hashes)
+        order = _order(hashes, extents, places)
         slots = self._slots()
         self._kept.mark_lowest(
             order, extents, places, hashes, numbers, counters,
@@ -222,15 +217,22 @@ class PackedSamples:
 
     def _pick(self, pieces: list[Sampled], keep: npt.NDArray[np.bool_]) -> Sampled:
         """The lines of all *pieces*, which are let go of, that are to be kept."""
-        columns = [column[keep] for column in _join_all([piece[:5] for piece in pieces])]
-        texts = np.empty(int(columns[4].sum()), np.uint8)
-        row = at = 0
+        columns = [column[keep] for column in _join([piece[:5] for piece in pieces])]
+        texts = []
+        row = 0
         for number, piece in enumerate(pieces):
-            wanted = keep[row : row + len(piece.keys)]
-            at += self._kept.pick_texts(piece.texts, piece.sizes, wanted, texts[at:])
+            wanted = keep[row : row + len(piece.keys)].nonzero()[0]
+            texts.append(self._gather_texts(piece, wanted))
             row += len(piece.keys)
             pieces[number] = _NO_LINES
-        return Sampled(*columns, texts)  # type: ignore[call-arg]  # five columns
+        return Sampled(*columns, np.concatenate(texts))  # type: ignore[call-arg]  # five columns
+
+    def _gather_texts(self, lines: Sampled, order: Numbers) -> Bytes:
+        """The texts of these lines, one after the other."""
+        starts = lines.sizes.cumsum(dtype=np.int64) - lines.sizes
+        texts = np.empty(int(lines.sizes[order].sum(dtype=np.int64)), np.uint8)
+        self._kept.gather_texts(lines.texts, starts[order], lines.sizes[order], texts)
+        return texts
 
 
 _NO_LINES: Final = Sampled(
@@ -239,25 +241,23 @@ _NO_LINES: Final = Sampled(
 )  # fmt: skip
 
 
-def order_addresses(addresses: Words) -> Numbers | None:
-    """The order of the texts of IPv4 addresses, found without them; None where others are there."""
+def name_addresses(addresses: Words) -> pl.Series:
+    """Canonical texts of addresses, as ipaddress has them; IPv4 addresses are mapped."""
     low = addresses[:, 1]
-    if addresses[:, 0].any() or (low >> np.uint64(32) != 0xFFFF).any():
-        return None
-    texts, room = np.zeros(len(low), np.uint64), np.full(len(low), 64, np.uint64)
-    for shift in (24, 16, 8, 0):
-        octets = (low >> np.uint64(shift) & np.uint64(255)).astype(np.int64)
-        room -= _OCTET_BITS[octets]
-        texts |= _OCTETS[octets] << room
-    return np.argsort(texts)
+    octets = [_OCTETS.gather(low >> np.uint64(n) & np.uint64(255)) for n in (24, 16, 8, 0)]
+    names = pl.select(pl.concat_str(octets, separator=".")).to_series()
+    others = (addresses[:, 0] != 0) | (low >> np.uint64(32) != 0xFFFF)
+    texts = addresses[others].astype(">u8").tobytes()
+    named = [_name_ipv6(texts[at : at + 16]) for at in range(0, len(texts), 16)]
+    return names.scatter(others.nonzero()[0], named) if named else names
 
 
-_OCTET_BITS: Final = np.array([4 * len(f"{n}.") for n in range(256)], np.uint64)
-_OCTETS: Final = np.array(
-    [int("".join("1" if c == "." else f"{int(c) + 2:x}" for c in f"{n}."), 16) for n in range(256)],
-    np.uint64,
-)
-"""Each octet with a dot as a text with four bits a character, in the order of ASCII."""
+_OCTETS: Final = pl.Series([str(n) for n in range(256)])
+
+
+def _name_ipv6(address: bytes) -> str:
+    # quick, but what begins with zeros it may write with the dots of IPv4
+    return inet_ntop(AF_INET6, address) if any(address[:8]) else str(IPv6Address(address))
 
 
 def pack(ips: npt.ArrayLike, minutes: npt.ArrayLike, counters: npt.ArrayLike) -> Words:
@@ -292,43 +292,24 @@ def _places(
     }
 
 
-def _join(pieces: Sequence[tuple[Words, Counts]]) -> tuple[Words, Counts]:
-    return np.concatenate([k for k, _ in pieces]), np.concatenate([c for _, c in pieces])
+def _join(pieces: Sequence[Sequence[npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], ...]:
+    return tuple(np.concatenate(columns) for columns in zip(*pieces, strict=True))
 
 
-def _join_all(pieces: Sequence[Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
-    return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
+def _order(*columns: npt.NDArray[Any]) -> Numbers:
+    """Rows by the last of *columns*, then by the one before it, and so on."""
+    first, *others = [c for c in columns if len(c) and c.min() != c.max()] or columns[-1:]
+    order = np.argsort(first)
+    for column in others:
+        order = order[np.argsort(column[order], kind="stable")]
+    return order
 
 
-def _order(extents: Extents, keys: Words, hashes: Words) -> Numbers:
-    """Rows by key, then extent, then hash."""
-    order = np.argsort(hashes)
-    if len(extents) and extents.min() != extents.max():
-        order = order[np.argsort(extents[order], kind="stable")]
-    return order[np.argsort(keys[order], kind="stable")]
-
-
-def _take_lowest(extents: Extents, keys: Words, hashes: Words) -> tuple[Extents, Words, Words]:
-    """The lowest hashes of each key, each once and in order."""
-    order = _order(extents, keys, hashes)
-    extents, keys, hashes = extents[order], keys[order], hashes[order]
-    is_other = (keys[1:] != keys[:-1]) | (extents[1:] != extents[:-1])
-    is_first = np.concatenate((np.ones(min(1, len(keys)), np.bool_), is_other))
-    is_new = is_first.copy()
-    is_new[1:] |= hashes[1:] != hashes[:-1]
-    extents, keys, hashes, is_first = (c[is_new] for c in (extents, keys, hashes, is_first))
-    starts = is_first.nonzero()[0]
-    rank = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
-    keep = rank < MAX_DISTINCT_VALUES
-    return extents[keep], keys[keep], hashes[keep]
-
-
-def _sum_up(keys: Words, counts: Counts) -> tuple[Words, Counts]:
-    """Each key once, ascending."""
-    order = np.argsort(keys)
-    keys, counts = keys[order], counts[order]
-    starts = np.concatenate(([True], keys[1:] != keys[:-1])).nonzero()[0]
-    return keys[starts], np.add.reduceat(counts, starts, dtype=np.uint32)
+def _is_first(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Of each row in order whether one of *columns* is another than in the row before."""
+    is_first = np.ones(len(columns[0]), np.bool_)
+    is_first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return is_first
 
 
 def _bits(keys: Words, shift: int, width: int) -> npt.NDArray[np.uint32]:

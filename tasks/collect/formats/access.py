@@ -40,6 +40,7 @@ _LINE_WITH_RAW_QUOTES = re.compile(
 _FORWARDED = Unparsed(
     "it begins with a list of addresses, which clients can write to; log who spoke to the server"
 )
+_CLIENT_AGAIN = re.compile(rb"^\[[0-9A-Fa-f.:, ]{2,200}\] - ")
 _QUOTED = rb' (?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|-)'
 _REFERRER_AND_AGENT = re.compile(rb"(?: \d+)?" + _QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
@@ -80,7 +81,7 @@ def parse_access(line: bytes, clock: ObjectClock) -> Parsed | None:
         http_request_referrer=referrer,
         user_agent_original=agent,
         url_domain=domain,
-        user_name=None if user == b'""' else read_text(user),
+        user_name=_read_user(user),
     )
     return (event,)
 
@@ -100,6 +101,12 @@ def _read_client(first: bytes, second: bytes, user: bytes) -> tuple[str | None, 
         if user.startswith(b"- "):
             return None, None, user
     return read_address(first), None, user
+
+
+def _read_user(user: bytes) -> str | None:
+    """Old versions of the ingress controller say between brackets again who the client is."""
+    name = _CLIENT_AGAIN.sub(b"", user).strip(b" ")
+    return None if name == b'""' else read_text(name)
 
 
 def _begins_list(field: bytes) -> bool:

@@ -43,9 +43,7 @@ _APACHE_TIME = re.compile(
     rb"\[[A-Z][a-z][a-z] ([A-Z][a-z][a-z]) ([ \d]\d) (\d\d:\d\d:\d\d)(?:\.\d+)? (\d{4})\] "
 )
 # `%{cu}t` and the like in ErrorLogFormat
-_APACHE_ISO_TIME = re.compile(
-    rb"\[(\d{4}-\d\d-\d\d) (\d\d:\d\d):(\d\d)(?:\.\d+)?(?: ([+-]\d{4}))?\] "
-)
+_APACHE_OTHER_TIME = re.compile(rb"\[(\d[^\]]{18,40})\] ")
 _APACHE = re.compile(
     rb"\[[^\]\s]*\] (\[pid [^\]]*\] )?(?:\[[^\]\s]*:[^\]\s]*\] )?"
     rb"(?:[^\s\[]+\.c\(\d+\): )?(?:\(\d+\)[^\[]*: )?"
@@ -102,9 +100,8 @@ def parse_apache_error(line: bytes, context: Context) -> Parsed | None:
     if time := _APACHE_TIME.match(line):
         month, day, clock, year = time.groups()
         timestamp = context.clock.read_local_time(day, month, year, clock)
-    elif time := _APACHE_ISO_TIME.match(line):
-        date, minute, second, offset = time.groups()
-        timestamp = context.clock.read_iso_time(date + b"T" + minute, second, offset or b"")
+    elif time := _APACHE_OTHER_TIME.match(line):
+        timestamp = context.clock.read_time(time[1])
     else:
         return None
     return parse_apache_message(line[time.end() :], timestamp, context)

@@ -31,6 +31,7 @@ _NO_LAYOUT = Unparsed(
     "it has none of the known formats of JSON; declare its fields in the formats file"
 )
 _RAW_ESCAPE = re.compile(r"((?<!\\)(?:\\\\)*)\\x([0-9A-Fa-f]{2})")
+_CONSOLE = re.compile(rb"(\d{4}/\d\d/\d\d [\d:.]+)\t[A-Z]+\t([^\t]+)\t[^\t]*(?:\t(.*))?", re.DOTALL)
 _MAX_ITEMS = 100
 _ABSENT = object()
 
@@ -241,6 +242,19 @@ _FASTLY = make_fields(
     http_request_referrer="request_referer",
     user_agent_original="request_user_agent",
 )
+# Logpush; the edge knows who spoke to it.
+_CLOUDFLARE = make_fields(
+    timestamp="EdgeStartTimestamp",
+    source_ip="ClientIP",
+    http_request_method="ClientRequestMethod",
+    url_original="ClientRequestURI",
+    url_path="ClientRequestPath",
+    url_domain="ClientRequestHost",
+    http_response_status_code="EdgeResponseStatus",
+    http_response_body_bytes="EdgeResponseBytes",
+    http_request_referrer="ClientRequestReferer",
+    user_agent_original="ClientRequestUserAgent",
+)
 # nginx has no keys of its own: these are its variables, and the names that many give them.
 _NGINX = make_fields(
     timestamp="time_iso8601 msec time_local @timestamp timestamp time ts",
@@ -253,8 +267,8 @@ _NGINX = make_fields(
     url_path="uri path",
     url_query="args query_string query",
     url_domain="host server_name http_host",
-    http_response_status_code="status status_code",
-    http_response_body_bytes="body_bytes_sent bytes_sent size",
+    http_response_status_code="status status_code response",
+    http_response_body_bytes="body_bytes_sent bytes_sent size bytes",
     http_request_referrer="http_referer http_referrer referer referrer",
     user_agent_original="http_user_agent user_agent agent",
     user_name="remote_user",
@@ -319,12 +333,14 @@ LAYOUTS = (
     JsonLayout("envoy", (("downstream_direct_remote_address",), ("response_code",)), _ENVOY),
     JsonLayout("ecs", (("@timestamp",), ("source", "ip"), ("url",)), _ECS),
     JsonLayout("ecs_client", (("@timestamp",), ("client", "ip"), ("url",)), _ECS),
+    JsonLayout("cloudflare", (("ClientIP",), ("EdgeStartTimestamp",)), _CLOUDFLARE),
     JsonLayout("fastly", (("client_ip",), ("url",), ("request_method",)), _FASTLY),
     JsonLayout("nginx", (("remote_addr",), ("request",)), _NGINX),
     JsonLayout("nginx_uri", (("remote_addr",), ("request_uri",)), _NGINX),
     JsonLayout("nginx_path", (("remote_addr",), ("uri",)), _NGINX),
     JsonLayout("nginx_url", (("remote_addr",), ("url",), ("status",)), _NGINX),
     JsonLayout("nginx_ip", (("remote_ip",), ("request",), ("status",)), _NGINX_IP),
+    JsonLayout("nginx_response", (("remote_ip",), ("request",), ("response",)), _NGINX_IP),
     JsonLayout("nginx_short", (("remote_addr",), ("path",), ("status",)), _NGINX),
     JsonLayout("caddy_other", (("level",), ("ts",), ("msg",)), _say_nothing),
     JsonLayout("traefik_other", (("level",), ("time",), ("message",)), _say_nothing),
@@ -338,6 +354,18 @@ def parse_json(line: bytes, context: Context) -> Parsed | None:
         return None
     layout = find_layout(record)
     return _NO_LAYOUT if layout is None else layout.parse(record, context)
+
+
+def parse_caddy_console(line: bytes, context: Context) -> Parsed | None:
+    """The same for what Caddy writes to a terminal: its time, in UTC, is before the object."""
+    match = _CONSOLE.fullmatch(line)
+    if match is None:
+        return None
+    time, logger, message = match.groups()
+    if not logger.startswith(b"http.log."):
+        return ()
+    record = read_json(message or b"")
+    return None if record is None else _CADDY({**record, "ts": f"{time.decode()}Z"}, context)
 
 
 def find_layout(record: Record) -> JsonLayout | None:

@@ -12,7 +12,7 @@ from tasks.collect.formats.error_log import parse_apache_error, parse_nginx_erro
 from tasks.collect.formats.fields import Parsed
 from tasks.collect.formats.forwarded import TrustedProxies
 from tasks.collect.formats.haproxy import parse_haproxy
-from tasks.collect.formats.json_lines import parse_json
+from tasks.collect.formats.json_lines import parse_caddy_console, parse_json
 from tasks.collect.formats.request import Context
 from tasks.collect.formats.rewriting import Rewriter
 from tasks.collect.formats.syslog import parse_rfc5424, parse_syslog
@@ -38,7 +38,10 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
     ("nginx_error", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d", parse_nginx_error),
     (
         "apache_error",
-        rb"\[[A-Z][a-z][a-z] [A-Z][a-z][a-z] |\[\d{4}-\d\d-\d\d [^\]]+\] \[\w*:\w+\] \[pid ",
+        (
+            rb"\[[A-Z][a-z][a-z] [A-Z][a-z][a-z] "
+            rb"|\[\d[^\] ]{9,19} [^\]]+\] \[\w*:\w+\] \[pid "
+        ),
         parse_apache_error,
     ),
     ("zoraxy", rb"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?\[\d{4}-\d\d-\d\d \d", text.ZORAXY.parse),
@@ -48,6 +51,12 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
         text.ELB.parse,
     ),
     ("aws_alb", rb"(?:https?|h2|grpcs|wss?) \d{4}-", text.ELB.parse),
+    (
+        "aws_connection",
+        rb"tls \d\.\d \d{4}-|\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f.:]+ \d+ \d+ (?:TLSv[\d.]+|-) ",
+        text.pass_over,
+    ),
+    ("caddy_console", rb"\d{4}/\d\d/\d\d [\d:.]+\t[A-Z]+\t", parse_caddy_console),
     ("s3", rb"[0-9a-f]{64} ", text.S3.parse),
     (
         "nginx_proxy_manager",

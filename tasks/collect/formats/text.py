@@ -157,6 +157,11 @@ ZORAXY = _text_format(
 """Zoraxy, a reverse proxy; its agent is not escaped, so method, path and status are the last."""
 
 
+def pass_over(_line: bytes, _context: Context) -> Parsed:
+    """AWS's logs of connections, which are no requests and stand beside those of requests."""
+    return ()
+
+
 def refuse_envoy(_line: bytes, _context: Context) -> Parsed:
     """Envoy's default text format; it is told why it cannot be used."""
     return _NO_PEER

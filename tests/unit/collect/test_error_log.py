@@ -58,7 +58,13 @@ def test_ipv6_at_apache(client):
 
 
 @pytest.mark.parametrize(
-    "time", ["2026-02-22 22:10:01.323610", "2026-02-22 22:10:01", "2026-02-23 00:10:01.32 +0200"]
+    "time",
+    [
+        "2026-02-22 22:10:01.323610",
+        "2026-02-22 22:10:01",
+        "2026-02-23 00:10:01.32 +0200",
+        "23/Feb/2026:00:10:01 +0200",
+    ],
 )
 def test_compact_time_at_apache(time):
     """`ErrorLogFormat` may ask for a shorter time, with or without a zone."""

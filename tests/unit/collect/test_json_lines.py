@@ -91,6 +91,30 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "bytes_sent": 57,
         "user_agent": "curl/8.5",
     },
+    "nginx, as Elastic's examples have it": {
+        "time": "22/Feb/2026:22:10:01 +0000",
+        "remote_ip": "192.0.2.7",
+        "remote_user": "-",
+        "request": "GET /a/b?id=1%27 HTTP/1.1",
+        "response": 404,
+        "bytes": 57,
+        "referrer": "-",
+        "agent": "curl/8.5",
+        "host": "shop.example",
+    },
+    "cloudflare": {
+        "ClientIP": "192.0.2.7",
+        "ClientRequestHost": "shop.example",
+        "ClientRequestMethod": "GET",
+        "ClientRequestURI": "/a/b?id=1%27",
+        "ClientRequestPath": "/a/b",
+        "ClientRequestReferer": "",
+        "ClientRequestUserAgent": "curl/8.5",
+        "EdgeResponseBytes": 57,
+        "EdgeResponseStatus": 404,
+        "EdgeStartTimestamp": "2026-02-22T22:10:01Z",
+        "RayID": "3a6050bcbe121a87",
+    },
     "caddy": {
         "level": "info",
         "ts": TIMESTAMP + 0.7564995,
@@ -375,3 +399,16 @@ def test_any_type_anywhere(name, value):
     for key in SAMPLES[name]:
         parsed = parse_line(json.dumps({**SAMPLES[name], key: value}).encode(), CLOCK)
         assert isinstance(parsed, (tuple, Unparsed))
+
+
+def test_caddy_at_a_terminal():
+    """There, Caddy's time stands before the object, and so does what other loggers say."""
+    record = {key: value for key, value in SAMPLES["caddy"].items() if key != "ts"}
+    begin = "2026/02/22 22:10:01.524\tINFO\t"
+    line = f"{begin}http.log.access.log0\thandled request\t{json.dumps(record)}"
+    (event,) = parse_line(line.encode(), CLOCK)
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+    assert (event.url_original, event.http_response_status_code) == ("/a/b?id=1%27", 404)
+    assert parse_line(f"{begin}tls\tcleaned up storage units".encode(), CLOCK) == ()
+    assert isinstance(parse_line(f"{begin}http.log.access\thandled".encode(), CLOCK), Unparsed)

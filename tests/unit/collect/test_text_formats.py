@@ -267,6 +267,19 @@ def test_connections_at_haproxy(said):
     assert isinstance(parse_line((begin + said + ' "GET /').encode(), CLOCK), Unparsed)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '2026-02-22T22:10:01.514108Z 192.0.2.7 36280 443 TLSv1.2 ECDHE-RSA 4.036 "CN=x" - FEF2 Success',
+        '2026-02-22T22:10:01.599544Z 2001:db8::7 58206 80 - - - "-" - - - TID_16132ed0b4112148',
+        "tls 2.0 2026-02-22T22:10:01 net/shop/c6e7 g3d4 192.0.2.7:51341 10.0.0.1:443 5 2 98 246 - - -",
+    ],
+)
+def test_connections_at_load_balancers(line):
+    """What AWS logs of connections stands beside the requests, and is none."""
+    assert parse_line(line.encode(), CLOCK) == ()
+
+
 def test_envoy():
     """Envoy's default format names only what a client can forge, and the reason says so."""
     line = (

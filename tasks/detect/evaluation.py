@@ -225,13 +225,9 @@ class _Evaluation:
     def _load_counts(self, spans: Sequence[Span]) -> Iterator[LoadedTally]:
         """The same but for samples; slices that follow each other share most of it."""
         known = self._recent.keys()
-        for part in load_overlapping(self._connection, self._namespace, spans, known):
-            loaded = self._recent.get(part.key)
-            if loaded is None:
-                loaded = self._read(part, without=b"S")
-            self._recent.keep(part.key, loaded)
-            if not loaded.is_empty:
-                yield loaded
+        parts = load_overlapping(self._connection, self._namespace, spans, known)
+        loads = ((part.key, partial(self._read, part, without=b"S")) for part in parts)
+        return (loaded for loaded in self._recent.read(loads) if not loaded.is_empty)
 
     def _read(
         self, part: StoredPart, is_wanted: IsWanted | None = None, *, without: bytes = b""

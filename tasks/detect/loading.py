@@ -74,36 +74,34 @@ class Lines:
 
 
 class Recent:
-    """Tallies of stored parts: those that were used last, up to a size."""
+    """Tallies of stored parts, from one pass over some of them to the next, up to a size."""
 
     def __init__(self, most_bytes: int = RECENT_BYTES) -> None:
         self._most_bytes = most_bytes
         self._tallies: dict[PartKey, LoadedTally] = {}
-        self._sizes: dict[PartKey, int] = {}
         self._bytes = 0
 
     def keys(self) -> list[PartKey]:
         """Of all that are there."""
         return list(self._tallies)
 
-    def get(self, key: PartKey) -> LoadedTally | None:
-        """What was kept last under this key, if it is still there."""
-        return self._tallies.get(key)
-
-    def keep(self, key: PartKey, loaded: LoadedTally) -> None:
-        """It is there, unless it is too large by itself; what was not used for long may be gone."""
-        self._tallies.pop(key, None)
-        self._tallies[key] = loaded
-        if key not in self._sizes:
-            tables = loaded.tally.tables
-            self._sizes[key] = sum(
-                int(table.rows.estimated_size() + table.names.estimated_size()) for table in tables
+    def read(
+        self, parts: Iterable[tuple[PartKey, Callable[[], LoadedTally]]]
+    ) -> Iterator[LoadedTally]:
+        """These, of which those that are there come first and are not loaded; no others stay."""
+        before, self._tallies, self._bytes = self._tallies, {}, 0
+        for key, load in parts:
+            loaded = before.pop(key, None)
+            if loaded is None:
+                before.clear()
+                loaded = load()
+            size = sum(
+                t.rows.estimated_size() + t.names.estimated_size() for t in loaded.tally.tables
             )
-            self._bytes += self._sizes[key]
-        while self._bytes > self._most_bytes:
-            oldest = next(iter(self._tallies))
-            del self._tallies[oldest]
-            self._bytes -= self._sizes.pop(oldest)
+            if self._bytes + size <= self._most_bytes:
+                self._tallies[key] = loaded
+                self._bytes += int(size)
+            yield loaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,11 +115,11 @@ def run_job(paths: Sequence[str], threads: int) -> None:
                 yield load(key, part, without, is_wanted)
 
     def counts(minutes: tuple[int, int]) -> Iterator[LoadedTally]:
-        for key, part in parts:
-            if part.first_minute < minutes[1] and part.last_minute >= minutes[0]:
-                found = recent.get(key) or load(key, part, b"S")
-                recent.keep(key, found)
-                yield found
+        return recent.read(
+            (key, partial(load, key, part, b"S"))
+            for key, part in parts
+            if part.first_minute < minutes[1] and part.last_minute >= minutes[0]
+        )
 
     # as runs do it: slice by slice, and only of those who may be suspicious
     recent = Recent()

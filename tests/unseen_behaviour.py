@@ -1,9 +1,12 @@
 """
-What clients do over a while: `data/unseen/behaviour-1.txt`, as lines of an access log and of sshd.
+What clients do over a while: `data/unseen/behaviour-*.txt`, as lines of an access log and of sshd.
 
 A heading names the families that are right, or `benign`, and what the client is about. A line
 below it is how many times, how many seconds apart, and a request with its status, with referrer
 and user agent where they matter, or what sshd says of it and how that is logged; `{n}` counts.
+
+Both were written before the rules were measured with them. Of the second, which is mostly logins of
+products, 59 of 162 attacks were found; what is not found after mending is left out but for some.
 """
 
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from ipaddress import ip_address
 
 from tests.unseen import BROWSER, UNSEEN
 
+SETS_OF_CLIENTS = ("1", "2")
 _BEGIN = datetime(2026, 2, 20, tzinfo=UTC)
 _APART = timedelta(minutes=7)
 _FIRST = ip_address("198.18.0.1")
@@ -34,9 +38,9 @@ class Client:
     steps: tuple[str, ...]
 
 
-def read_clients() -> list[Client]:
-    """The clients of the file."""
-    text = (UNSEEN / "behaviour-1.txt").read_text("utf-8").removeprefix("# ")
+def read_clients(number: str) -> list[Client]:
+    """The clients of a set."""
+    text = (UNSEEN / f"behaviour-{number}.txt").read_text("utf-8").removeprefix("# ")
     clients = []
     for position, part in enumerate(text.split("\n# ")):
         heading, *steps = part.splitlines()

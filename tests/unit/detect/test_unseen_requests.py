@@ -6,7 +6,7 @@ from tasks.detect.rules import load_rules
 from tasks.store.schema import open_database
 from tests.bare_scans import Scans, shelf
 from tests.unseen import SETS, read_unseen, scan
-from tests.unseen_behaviour import read_clients, render_logs
+from tests.unseen_behaviour import SETS_OF_CLIENTS, read_clients, render_logs
 
 
 @pytest.mark.parametrize("number", SETS)
@@ -31,9 +31,10 @@ def test_what_only_looks_odd_is_left_alone(number):
     assert len(found) <= 0.018 * len(benign), [c.written for c in benign if c.source_ip in found]
 
 
-def test_what_clients_do_over_a_while_is_found_and_called_what_it_is():
+@pytest.mark.parametrize("number", SETS_OF_CLIENTS)
+def test_what_clients_do_over_a_while_is_found_and_called_what_it_is(number):
     """Of a hundred ways to attack by many requests 90 are found, and no harmless client is."""
-    clients = read_clients()
+    clients = read_clients(number)
     scans = Scans(open_database("sqlite://"), rules=load_rules())
     scans.run(shelf(render_logs(clients)))
     told: dict[str, set[str]] = {}

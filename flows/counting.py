@@ -1,6 +1,6 @@
 """What is new is found and counted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from prefect import unmapped
@@ -11,6 +11,7 @@ from flows.lifecycle import Tale, error_of, explain
 from flows.report import MAX_NAMED
 from tasks.collect.batches import make_batches
 from tasks.collect.task import find_new_objects
+from tasks.detect.apart import workers
 from tasks.detect.rules import Override
 from tasks.detect.task import tally_batch
 from tasks.model.errors import (
@@ -66,14 +67,26 @@ def count_objects(
     """Everything that is new is counted and committed, batch by batch."""
     done = len(tale.batches)  # of earlier shards: a number names one batch of the run
     batches = [replace(b, number=done + b.number) for b in make_batches(objects)]
-    progress = Progress(run, total=len(batches))
     futures = tally_batch.map(
         unmapped(run),
         unmapped(location),
         batches,
         event_range=unmapped(event_range),
         thresholds=unmapped(thresholds),
+        is_apart=unmapped(workers().are_worth(batches)),
     )
+    try:
+        _collect_results(futures, batches, Progress(run, total=len(batches)), tale)
+    finally:
+        workers().end()
+
+
+def _collect_results(
+    futures: Iterable[PrefectFuture[BatchResult]],
+    batches: Sequence[Batch],
+    progress: Progress,
+    tale: Tale,
+) -> None:
     for future, batch in zip(futures, batches, strict=True):
         future.wait()
         result = _batch_result(future, batch, tale)

@@ -4,8 +4,9 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
 
 import boto3
 from botocore import exceptions
@@ -91,10 +92,24 @@ class Bucket:
             )
         self._pattern = pattern
         self.uri = f"s3://{self._bucket}"
+        self._account = account
+        account = account or Account(_open_session)
         try:
-            self._client = _connect(account)
+            self._session = account.open_session()
+            self._client = _connect(self._session, account.endpoint_url)
         except _FAILURES as error:
             raise self._not_listable(error) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: with the keys that it has now, where it was given an account."""
+        account = self._account
+        try:
+            if account is not None:
+                keys = _Keys.of(self._session)
+                account = Account(keys.open_session, account.endpoint_url)
+        except _FAILURES as error:
+            raise self._not_listable(error) from None
+        return Bucket, (f"{self.uri}/{self._prefix}", self._pattern, account)
 
     def plan(self, ledger: Ledger) -> Plan:
         """
@@ -206,10 +221,31 @@ class Bucket:
         return ObjectError(f"{name} cannot be read: AWS says {code}; check the object.")
 
 
-def _connect(account: Account | None) -> "S3Client":
-    account = account or Account(_open_session)
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What a session asks with at this moment; shown nowhere."""
+
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    region_name: str | None = None
+
+    @classmethod
+    def of(cls, session: boto3.Session) -> Self:
+        credentials = session.get_credentials()
+        if credentials is None:
+            return cls(region_name=session.region_name)
+        return cls(*credentials.get_frozen_credentials()[:3], session.region_name)
+
+    def open_session(self) -> boto3.Session:
+        return boto3.Session(
+            self.access_key_id, self.secret_access_key, self.session_token, self.region_name
+        )
+
+
+def _connect(session: boto3.Session, endpoint_url: str | None) -> "S3Client":
     environment = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    has_endpoint = bool(account.endpoint_url or environment)
+    has_endpoint = bool(endpoint_url or environment)
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
@@ -217,7 +253,7 @@ def _connect(account: Account | None) -> "S3Client":
         # stores that are not AWS seldom answer at bucket.host
         s3={"addressing_style": "path" if has_endpoint else "auto"},
     )
-    return account.open_session().client("s3", config=config, endpoint_url=account.endpoint_url)
+    return session.client("s3", config=config, endpoint_url=endpoint_url)
 
 
 def _ask(request: Callable[[], T]) -> T:

@@ -90,7 +90,7 @@ def count_batch(
         except MiddlewatchError:
             raise
         except Exception as error:  # noqa: BLE001 -- one bad object never stops the others
-            result = ObjectResult(log_object, error=_explain_unexpected(error))
+            result = ObjectResult(log_object, error=explain_unexpected(error))
         if result is None or result.error is not None:
             for dropped in range(extent, next(numbers)):
                 builder.drop(dropped)
@@ -100,7 +100,7 @@ def count_batch(
     return Counted(tuple(results), builder.write(), tuple(left_out), builder.slowed_by)
 
 
-def _explain_unexpected(error: Exception) -> str:
+def explain_unexpected(error: Exception) -> str:
     """Where, not what: the text of an unexpected error may hold a piece of a log line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from os import cpu_count
-from threading import BoundedSemaphore
 from zoneinfo import ZoneInfo
 
 from prefect import get_run_logger, task
@@ -13,10 +11,10 @@ from prefect.tasks import exponential_backoff
 
 from tasks import retry
 from tasks.collect.compression import Limits
-from tasks.collect.formats.configuration import load_formats
 from tasks.collect.source import open_source
 from tasks.detect.allowlist import Allowlist, AllowlistEntry
-from tasks.detect.counting import commit_batch, count_batch
+from tasks.detect.apart import Errand, workers
+from tasks.detect.counting import commit_batch
 from tasks.detect.evaluation import bring_up_to_date
 from tasks.detect.rules import Override, load_rules, with_thresholds
 from tasks.detect.subjects import open_groupings
@@ -29,9 +27,6 @@ from tasks.store.incidents import waiting_suspects
 from tasks.store.ledger import Ledger
 from tasks.store.runs import check_in_charge
 from tasks.store.schema import open_database
-
-_readers = BoundedSemaphore(cpu_count() or 1)
-"""Counting is bound by the CPU; more at once would only cost memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,8 @@ def tally_batch(
     batch: Batch,
     event_range: EventRange | None = None,
     thresholds: Mapping[str, Override] | None = None,
+    *,
+    is_apart: bool = False,
 ) -> BatchResult:
     """
     Count what every source IP did in these objects, and commit it with the ledger.
@@ -66,27 +63,25 @@ def tally_batch(
     No threshold is applied here: an IP may be spread over many batches. But where few lines make a
     finding, more of them are kept as evidence.
 
+    Args:
+        is_apart: Counted by a process of its own.
+
     Raises:
         TransientError: Nothing was committed; reading again is safe.
     """
-    source = open_source(location)
-    rules = load_rules(settings().rules_file)
-    if thresholds:
-        rules = with_thresholds(rules, thresholds)
-    zone = ZoneInfo(settings().syslog_timezone)
-    formats = load_formats(settings().formats_file, settings().trusted_proxies)
-    limits = Limits(settings().max_object_bytes, settings().max_compression_ratio)
-    with _readers:
-        counted = count_batch(
-            source,
-            batch,
-            rules,
-            zone,
-            event_range,
-            limits,
-            choose_format=formats.choose,
-            is_last_attempt=retry.is_last_attempt(),
-        )
+    errand = Errand(
+        open_source(location),
+        batch,
+        ZoneInfo(settings().syslog_timezone),
+        settings().rules_file,
+        thresholds,
+        event_range,
+        Limits(settings().max_object_bytes, settings().max_compression_ratio),
+        settings().formats_file,
+        settings().trusted_proxies,
+        retry.is_last_attempt(),
+    )
+    counted = workers().run(errand, is_apart=is_apart)
     ledger = Ledger(open_database(settings().database_url.get_secret_value()), run.namespace)
     result = commit_batch(ledger, batch, counted, run.id, datetime.now(UTC))
     get_run_logger().info(

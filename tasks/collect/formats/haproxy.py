@@ -13,15 +13,15 @@ from tasks.collect.formats.request import Context, build_request, split_request
 _LINE = re.compile(
     rb"(?P<source_ip>[0-9A-Fa-f:.]+):\d{1,5} "
     rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)\.\d{3}\] "
-    rb"[^\s\"\[]+ [^\s\"\[]+/[^\s\"\[]+ [-+\d/]+ (-?\d{1,3}) \+?(\d+) "
+    rb"[^\s\"\[]+ [^\s\"\[/]+/[^\s\"\[]+ [-+\d/]+ (-?\d{1,3}) \+?(\d+) "
     rb"[^\s\"\[]+ [^\s\"\[]+ [^\s\"\[]{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
     re.DOTALL,
 )
 # connections: `option tcplog`, and what went wrong before there was a request
 _CONNECTION = re.compile(
     rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] "
-    rb"(?:[^\s\"\[]+/[^\s\"\[]+: [^\"]*"
-    rb"|[^\s\"\[]+ [^\s\"\[]+/[^\s\"\[]+ [-+\d/]+ \+?\d+ [^\s\"\[]{2} [\d/+]+ [\d/]+[^\"]*)"
+    rb"(?:[^\s\"\[/]+/[^\s\"\[]+: [^\"]*"
+    rb"|[^\s\"\[]+ [^\s\"\[/]+/[^\s\"\[]+ [-+\d/]+ \+?\d+ [^\s\"\[]{2} [\d/+]+ [\d/]+[^\"]*)"
 )
 _ENCODED = re.compile(rb"#([0-9A-F]{2})")
 

@@ -1,5 +1,6 @@
 """Load balancers, S3, proxies and other access logs: the client is the peer, whatever it sends."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -249,6 +250,15 @@ def test_other_messages_of_haproxy():
     )
 
     assert parse_line(line, CLOCK) == ()
+
+
+def test_quadratic_bait():
+    """A server's name that is all slashes takes no longer than others of its length."""
+    line = b"192.0.2.7:5 [22/Feb/2026:22:10:01.655] fe " + b"a/" * 40_000 + b'"'
+    begin = time.process_time()
+
+    assert isinstance(parse_line(line, CLOCK), Unparsed)
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(

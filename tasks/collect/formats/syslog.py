@@ -26,8 +26,9 @@ _LINE = re.compile(
     # `log show` of macOS has blanks around the time
     rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  |\S+ (?:\S+ )?sshd))\d\d:\d\d):(\d\d)"
     rb"(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)? ?)"
-    # the host may be missing
-    rb" (?:(?=[^\s:\[]+(?:\[\d+\])?: |\[sshd\]|(?:auth(?:priv)?|daemon)\.[a-z]+ )|\S+ +)"
+    # FreeBSD's `syslogd -v` says the priority here; the host may be missing
+    rb" (?:<[\w.]{1,20}> )?"
+    rb"(?:(?=[^\s:\[]+(?:\[\d+\])?: |\[sshd\]|(?:auth(?:priv)?|daemon)\.[a-z]+ )|\S+ +)"
     # BusyBox writes facility and level, too
     rb"(?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
     rb"\.[a-z]+ )?"

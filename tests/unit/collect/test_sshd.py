@@ -356,6 +356,8 @@ def test_host_names():
         ("Feb 22 2026 22:18:33 web-01 sshd[1]: ", TIMESTAMP),
         ("<38>Sun Feb 22 22:18:33 2026 auth.info sshd[1]: ", TIMESTAMP),
         ("Sun Feb 22 22:18:33 2026 authpriv.info sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 <4.6> freebsd sshd[1]: ", TIMESTAMP),
+        ("Feb 22 22:18:33 <auth.info> freebsd sshd[1]: ", TIMESTAMP),
         ("Feb 22 22:18:33 [sshd] ", TIMESTAMP),
         ("Feb 22 22:18:33 gentoo [sshd]: ", TIMESTAMP),
         ("Feb 22 22:18:33 web-01  sshd[1]:  ", TIMESTAMP),

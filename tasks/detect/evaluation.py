@@ -37,6 +37,7 @@ from tasks.detect.tally import Tally, read_lines
 from tasks.detect.touched import (
     Span,
     Touched,
+    Weight,
     affected_hours,
     hours_around,
     merge_spans,
@@ -144,11 +145,12 @@ class _Evaluation:
 
     def update(self, new: Iterator[StoredPart]) -> None:
         """What these parts touch is up to date, as far as what is on record says it."""
-        touched, counted = self._touched(new)
+        weights: list[Weight] = []
+        touched, counted = self._touched(new, weights)
         watches = [Watch(grouping) for grouping in self._groupings]
         affected: dict[str, list[Span]] = defaultdict(list)
         candidates: list[set[str]] = [set() for _ in watches]
-        for piece in touched.slices():
+        for piece in touched.slices(weights=weights):
             for source_ip, spans in self._update_hours(piece, watches).items():
                 affected[source_ip] += spans
             for names, watch in zip(candidates, watches, strict=True):
@@ -167,12 +169,15 @@ class _Evaluation:
                 affected[source_ip] += spans
         self._update_incidents(affected)
 
-    def _touched(self, parts: Iterator[StoredPart]) -> tuple[Touched, list[Touched]]:
-        """By any line, and of each grouping by a line that it counts."""
+    def _touched(
+        self, parts: Iterator[StoredPart], weights: list[Weight]
+    ) -> tuple[Touched, list[Touched]]:
+        """By any line, and of each grouping by a line that it counts; parts are weighed."""
         counted: list[list[pl.DataFrame]] = [[] for _ in self._groupings]
 
         def pieces() -> Iterator[pl.DataFrame]:
             for part in parts:
+                weights.append((*part.minutes, len(part.payload)))
                 tally = self._read(part, without=b"VS").tally
                 for own, grouping in zip(counted, self._groupings, strict=True):
                     own.append(grouping.touched(tally).hours)

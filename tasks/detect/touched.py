@@ -17,6 +17,8 @@ HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""
 SLICE_SIZE: Final = 150_000
 """IPs with an hour that are evaluated together; a million takes more than half a GiB."""
+SLICE_BYTES: Final = 6 * 1024**2
+"""Of parts that are evaluated together; attackers do more in an hour than others."""
 _SCHEMA: Final = pl.Schema(
     {
         "ip_hash": pl.UInt64(),
@@ -33,6 +35,9 @@ has a timespan of more than one."""
 
 Span = tuple[int, int]
 """Half-open: from the first up to, not including, the second."""
+
+Weight = tuple[int, int, int]
+"""Of a part: its first and its last minute, and its bytes."""
 
 _ALL_TIME: Final = (-(2**25), 2**26)
 """In hours."""
@@ -105,6 +110,7 @@ class Touched:
         size: int = SLICE_SIZE,
         *,
         is_by_hour: bool = True,
+        weights: Sequence[Weight] = (),
     ) -> Iterator[Self]:
         """
         The same in pieces that speak of so many hours at most, and of about *size* IPs with one.
@@ -112,6 +118,7 @@ class Touched:
         Args:
             margin: In how many hours before and after it a line may change what is said.
             is_by_hour: Fewer hours of all IPs, where that is enough; else fewer IPs of all hours.
+            weights: Of the parts that this was made of: fewer hours, where they are heavy.
 
         Each hour of each IP is spoken of by one piece, which holds all that is touched within
         *margin* of it. So evaluating them one after the other needs the memory of one, does
@@ -120,7 +127,9 @@ class Touched:
         """
         own = dict(self.hours.group_by("hour").len().iter_rows())
         near = sorted({hour + n for hour in own for n in range(-margin, margin + 1)})
-        sizes = [(hour, own.get(hour, 0)) for hour in near]
+        ips = [own.get(hour, 0) for hour in near]
+        weigh = np.maximum(_spread(weights, near) * (size / SLICE_BYTES), ips).tolist()
+        sizes = list(zip(near, ips, weigh, strict=True))
         for (start, end), together in _cut(sizes, hours, size if is_by_hour else None):
             piece = self.hours.filter(_is_within("hour", (start - margin, end + margin)))
             parts = -(-together // size) or 1
@@ -268,18 +277,29 @@ def _is_within(column: str, span: Span) -> pl.Expr:
     return pl.col(column).is_between(*span, closed="left")
 
 
+def _spread(weights: Sequence[Weight], hours: Sequence[int]) -> npt.NDArray[np.float64]:
+    """How many bytes are about each of these hours, in order, if a part is as much about each."""
+    first, last, size = np.array(weights, np.int64).reshape(-1, 3).T
+    start = np.searchsorted(hours, first // HOUR)
+    end = np.searchsorted(hours, last // HOUR, side="right")
+    each = size / np.maximum(end - start, 1)
+    begun, ended = (np.bincount(at, each, len(hours) + 1) for at in (start, end))
+    spread: npt.NDArray[np.float64] = (begun - ended).cumsum()[: len(hours)]
+    return spread
+
+
 def _cut(
-    sizes: Sequence[tuple[int, int]], hours: int, size: int | None
+    sizes: Sequence[tuple[int, int, float]], hours: int, size: int | None
 ) -> Iterator[tuple[Span, int]]:
-    """The hours of each piece, and how much is in it; *sizes* are in order of time."""
-    together = 0
+    """The hours of each piece, and how many IPs with one; *sizes* are in order of time."""
+    together, weight = 0, 0.0
     start = end = sizes[0][0] if sizes else 0
-    for hour, more in sizes:
-        is_full = size is not None and together and together + more > size
+    for hour, more, heavy in sizes:
+        is_full = size is not None and weight and weight + heavy > size
         if hour >= start + hours or is_full:
             yield (start, end), together
-            start, together = hour, 0
-        end, together = hour + 1, together + more
+            start, together, weight = hour, 0, 0.0
+        end, together, weight = hour + 1, together + more, weight + heavy
     if sizes:
         yield (start, end), together
 

@@ -25,6 +25,8 @@ class StoredPart:
     """A part of a segment, and which extents are wanted of it."""
 
     key: PartKey
+    minutes: tuple[int, int]
+    """The first and the last, since the epoch."""
     payload: bytes
     objects: Mapping[int, str]
     """Extent ordinal to object key."""
@@ -82,7 +84,7 @@ def load_overlapping(
 
     Args:
         spans: Minutes since the epoch, half-open.
-        known: Parts that come without their payloads.
+        known: Parts that come without their minutes and payloads.
     """
     sizes: dict[PartKey, int] = {}
     for start, end in spans:
@@ -90,7 +92,7 @@ def load_overlapping(
         sizes |= _sizes(connection, namespace, *overlapping)
     counting = _counting(connection, sorted({segment_id for segment_id, _ in sizes}))
     there = [key for key in known if key in sizes and key[0] in counting]
-    yield from (StoredPart(key, b"", counting[key[0]]) for key in there)
+    yield from (StoredPart(key, (0, 0), b"", counting[key[0]]) for key in there)
     asked = {key: sizes[key] for key in sizes.keys() - set(there)}
     yield from _load(connection, namespace, asked, counting)
 
@@ -147,17 +149,18 @@ def _load(
 ) -> Iterator[StoredPart]:
     """Small parts many at a time, large ones one by one: neither time nor memory is wasted."""
     mine, part = tally_segments.c.segment_id, tally_segments.c.part
+    columns = (mine, part, *tally_segments.c["first_minute", "last_minute", "payload"])
     for group in _groups({key: size for key, size in sorted(sizes.items()) if key[0] in wanted}):
         # not pairs in a list, for which MariaDB would go through all there is
         numbers = {s: [n for _, n in keys] for s, keys in groupby(group, key=itemgetter(0))}
         there = or_(*(and_(mine == s, part.in_(some)) for s, some in numbers.items()))
         parts = connection.execute(
-            select(mine, part, tally_segments.c.payload)
+            select(*columns)
             .where(tally_segments.c.namespace == namespace, there)
             .order_by(mine, part)
         )
-        for segment_id, number, payload in parts.all():
-            yield StoredPart((segment_id, number), payload, wanted[segment_id])
+        for segment_id, number, first, last, payload in parts.all():
+            yield StoredPart((segment_id, number), (first, last), payload, wanted[segment_id])
 
 
 def _groups(sizes: Mapping[PartKey, int]) -> Iterator[list[PartKey]]:

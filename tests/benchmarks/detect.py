@@ -139,7 +139,8 @@ def run_job(paths: Sequence[str], threads: int) -> None:
         few = load_within(chain(counts(needed), lines), ips, needed)
         return sum(1 for _ in judge(rules, few, piece))
 
-    hours = sum(map(judged, touched.slices()))
+    weights = [(part.first_minute, part.last_minute, len(part.payload)) for _, part in parts]
+    hours = sum(map(judged, touched.slices(weights=weights)))
     print(json.dumps({
         "counting_seconds": counted, "suspect_hours": hours,
         "stored_mib": sum(len(part.payload) for _, part in parts) / MIB,

@@ -11,7 +11,7 @@ from tasks.detect.evaluate import evaluate
 from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import Override, RuleSet, with_thresholds
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.touched import Touched, affected_hours, needed_minutes, told_minutes
+from tasks.detect.touched import SLICE_BYTES, Touched, affected_hours, needed_minutes, told_minutes
 from tasks.model.incidents import EvidenceLine
 from tests.counting import (
     ATTACKER,
@@ -326,6 +326,19 @@ def test_each_hour_of_each_ip_is_spoken_of_by_one_slice(hours, size, margin, is_
     assert sorted(row for s in slices for row in s.own.hours.rows()) == sorted(touched.hours.rows())
     assert all(s.spoken[1] - s.spoken[0] <= hours for s in slices)
     assert all(s.own.hours.height <= max(3 * size, 8) for s in slices)
+
+
+def test_slices_of_heavy_parts_are_shorter():
+    """What attackers do in an hour takes the memory of what many others do in a day."""
+    touched = Touched.within({ATTACKER: (NEW_YEAR, NEW_YEAR + 8 * 60)})
+    start = NEW_YEAR // 60
+    heavy = (NEW_YEAR, NEW_YEAR + 4 * 60 - 1, 4 * SLICE_BYTES)
+    elsewhere = (NEW_YEAR - 5000, NEW_YEAR - 4000, 100 * SLICE_BYTES)
+
+    slices = [s.spoken for s in touched.slices(weights=[heavy, elsewhere])]
+
+    assert [(a - start, b - start) for a, b in slices] == [(-1, 1), (1, 2), (2, 3), (3, 4), (4, 10)]
+    assert [s.spoken for s in touched.slices()] == [(start - 1, start + 10)]
 
 
 def test_no_slice_is_empty():

@@ -11,7 +11,7 @@ from flows.lifecycle import Tale, error_of, explain
 from flows.report import MAX_NAMED
 from tasks.collect.batches import make_batches
 from tasks.collect.task import find_new_objects
-from tasks.detect.apart import workers
+from tasks.detect.apart import is_large, workers
 from tasks.detect.rules import Override
 from tasks.detect.task import tally_batch
 from tasks.model.errors import (
@@ -73,7 +73,7 @@ def count_objects(
         batches,
         event_range=unmapped(event_range),
         thresholds=unmapped(thresholds),
-        is_apart=unmapped(workers().are_worth(batches)),
+        is_apart=unmapped(is_large(batches)),
     )
     try:
         _collect_results(futures, batches, Progress(run, total=len(batches)), tale)

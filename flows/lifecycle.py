@@ -108,7 +108,7 @@ def ends_plainly(flow: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
 
 
 def side_by_side() -> TaskRunner[PrefectFuture[Any]]:
-    """Threads: what takes long waits for others, or counts in code that frees the interpreter."""
+    """Threads: what takes long waits for others, such as processes that count what is large."""
     return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=THREADS))
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -36,7 +36,9 @@ from tasks.model.objects import Batch, EventRange
 
 LARGE_BYTES: Final = 256 * 1024**2
 """
-As stored. Batches of so much in all are counted sooner by processes, which take a second to start.
+As stored. A worker takes half a second to start; from so much on, cores that do not wait for each
+other save more where logs are compressed, and at three times as much where they are not. And what
+evaluates then has none of the memory that counting takes.
 """
 _ROOT: Final = Path(__file__).parents[2]
 _WORK: Final = "from tasks.detect.apart import work; work()"
@@ -79,19 +81,18 @@ class Errand:
         )
 
 
+def is_large(batches: Iterable[Batch]) -> bool:
+    """Whether to count these batches apart is worth its while."""
+    return sum(batch.size_bytes for batch in batches) >= LARGE_BYTES
+
+
 class Workers:
     """Processes that count, each of them one batch at a time."""
 
     def __init__(self, most: int) -> None:
         """None is started before there is something to count apart."""
-        self._most = most
         self._seats = BoundedSemaphore(most)
         self._idle: list[_Worker] = []
-
-    def are_worth(self, batches: Sequence[Batch]) -> bool:
-        """Whether to count these batches apart takes less time than to count them here."""
-        size_bytes = sum(batch.size_bytes for batch in batches)
-        return min(self._most, len(batches)) > 1 and size_bytes >= LARGE_BYTES
 
     def run(self, errand: Errand, *, is_apart: bool) -> Counted:
         """

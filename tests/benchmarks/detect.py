@@ -17,23 +17,30 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from io import FileIO
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.access_log import access_log
+from tests.benchmarks.files import Files
+from tests.benchmarks.memory import peak_of
 from tests.benchmarks.other_formats import FORMATS, log_as
 from tests.benchmarks.peers import crowdsec, goaccess
+
+if TYPE_CHECKING:
+    from tasks.detect.apart import Errand
+    from tasks.detect.counting import Counted
+    from tasks.detect.tally import WrittenTally
 
 MIB = 1024**2
 ALL_TIME = (-(2**31), 2**31)
 """In minutes."""
+_BATCHES = 16
+"""Of a log that is large enough to be counted by processes; some batches are the same file."""
 _COMPILED_BYTES = 64 * MIB
 """Compiling is worth its time for a log of this size."""
 _REPLAYED_LINES = 10_000
@@ -50,36 +57,54 @@ class Spent:
     said: str
 
 
-class OneFile:
-    """A source with one file, which does not change."""
-
-    uri = "file:///benchmark"
-
-    @contextmanager
-    def open(self, log_object) -> Iterator[BinaryIO]:
-        with FileIO(log_object.object_key) as file:
-            yield file
-
-    def plan(self, ledger):
-        raise NotImplementedError
-
-
-def count_file(path: str):
-    """The tally of a file, through the reader that scans use."""
-    from tasks.detect.counting import count_batch
-    from tasks.detect.rules import load_rules
+def errands_of(paths: Sequence[str]) -> list["Errand"]:
+    """Each file as a batch of its own."""
+    from tasks.detect.apart import Errand
     from tasks.model.objects import Batch, LogObject
 
-    modified = datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
-    log_object = LogObject("file:///benchmark", path, "1", Path(path).stat().st_size, modified)
-    counted = count_batch(OneFile(), Batch(1, (log_object,)), load_rules(), UTC)
+    def errand(number: int, path: str) -> Errand:
+        status = Path(path).stat()
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        log_object = LogObject(Files.uri, path, str(number), status.st_size, modified)
+        return Errand(Files(), Batch(number, (log_object,)), UTC)
+
+    return [errand(number, path) for number, path in enumerate(paths, start=1)]
+
+
+def count_file(path: str) -> "WrittenTally":
+    """The tally of a file, through the reader that scans use."""
+    (errand,) = errands_of([path])
+    return _tally_of(errand.run())
+
+
+def count_files(paths: Sequence[str], cores: int) -> list["WrittenTally"]:
+    """The tallies of some files, through the workers that runs use where there is much to count."""
+    from tasks.detect.apart import Workers, is_large
+
+    errands = errands_of(paths)
+    is_apart = is_large(errand.batch for errand in errands)
+    workers = Workers(cores)
+    with ThreadPoolExecutor(len(paths)) as pool:
+        counted = list(pool.map(lambda each: workers.run(each, is_apart=is_apart), errands))
+    workers.end()
+    return list(map(_tally_of, counted))
+
+
+def _tally_of(counted: "Counted") -> "WrittenTally":
     (result,) = counted.results
     if result.error:
         raise SystemExit(result.error)
     return counted.tally
 
 
-def run_job(paths: Sequence[str], threads: int) -> None:
+def run_counting(paths: Sequence[str], cores: int) -> None:
+    """Counting alone, as a process of its own."""
+    started = perf_counter()
+    count_files(paths, cores)
+    print(json.dumps({"counting_seconds": perf_counter() - started}))
+
+
+def run_job(paths: Sequence[str]) -> None:
     """The whole job on files, as a process of its own."""
     from tasks.detect.columns import IsWanted
     from tasks.detect.evaluate import judge
@@ -92,8 +117,7 @@ def run_job(paths: Sequence[str], threads: int) -> None:
 
     rules = load_rules()
     started = perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(lambda path: count_file(path).parts, paths))
+    tables = [tally.parts for tally in count_files(paths, 1)]
     counted = perf_counter() - started
     parts = [
         ((path, number), part)
@@ -175,14 +199,16 @@ def spend(command: Sequence[str], cores: Sequence[int]) -> Spent:
     with tempfile.TemporaryFile() as output:
         pin = ["taskset", "-c", ",".join(map(str, cores))]
         process = subprocess.Popen([*pin, *command], stdout=output, env=_ENV)
-        _, status, usage = os.wait4(process.pid, 0)
+        with peak_of(process.pid) as together:
+            _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = perf_counter() - started
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} failed; nothing is measured.")
         output.seek(0)
         said = output.read(100_000).decode(errors="replace")
-    return Spent(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, said)
+    peak_mib = max(usage.ru_maxrss / 1024, together.mib)
+    return Spent(usage.ru_utime + usage.ru_stime, wall, peak_mib, said)
 
 
 _ENV = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -286,14 +312,24 @@ def _compare_cores(bench: Bench, directory: Path, size: int) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         print("one core only: two are not compared")
         return
-    halves = [str(access_log(directory, size, seed=seed)) for seed in (2, 3)]
-    one = bench.measure("two logs, one core", ours("job", *halves), 2 * size)
-    two = bench.measure(
-        "two logs, two cores", ours("job", *halves, "--threads", "2"), 2 * size, cores=2
+    batches = [str(access_log(directory, size, seed=2 + n % 2)) for n in range(_BATCHES)]
+    for path in set(batches):
+        _warm(Path(path))
+    kinds = ("one core", 1), ("two cores", 2)
+    one, two = (
+        bench.measure(
+            f"{_BATCHES} batches, {name}",
+            ours("count", *batches, "--cores", str(cores)),
+            _BATCHES * size,
+            cores=cores,
+            repeats=1,
+        )
+        for name, cores in kinds
     )
     seconds = [json.loads(run.said)["counting_seconds"] for run in (one, two)]
     print(
-        f"\ncounting on two cores, times as fast:          {seconds[0] / seconds[1]:5.2f}  (to be reached: 1.85)\n"
+        f"\ncounting {_BATCHES * size / MIB:,.0f} MiB on two cores, times as fast:   {seconds[0] / seconds[1]:5.2f}  (to be reached: 1.85)"
+        "\n  from its start to its end, with the start of one worker for each core in both\n"
     )
 
 
@@ -333,10 +369,10 @@ def _compare_growth(bench: Bench, directory: Path, size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "command", choices=["compare", "job", "plain"], nargs="?", default="compare"
+        "command", choices=["compare", "job", "count", "plain"], nargs="?", default="compare"
     )
     parser.add_argument("paths", nargs="*")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--size-mib", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
@@ -344,7 +380,9 @@ def main() -> None:
     )
     given = parser.parse_intermixed_args()
     if given.command == "job":
-        run_job(given.paths, given.threads)
+        run_job(given.paths)
+    elif given.command == "count":
+        run_counting(given.paths, given.cores)
     elif given.command == "plain":
         run_plain_loop(given.paths[0])
     else:

@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 
+import polars as pl
 import pytest
 
 from flows import counting
@@ -43,10 +44,10 @@ STUCK = "import time; from tasks.detect import apart; apart._do = lambda *_: tim
 
 COMMAND = f"""
 import typer
-from flows import scan
+from flows import counting, scan
 from tasks.detect import apart
 
-apart.Workers.are_worth = lambda *_: True
+counting.is_large = lambda _: True
 apart._WORK = {STUCK!r}
 typer.run(scan.main)
 """
@@ -64,7 +65,7 @@ def counted_apart(truth, monkeypatch):
     quick = tally_batch.with_options(retry_delay_seconds=0.05, retry_jitter_factor=0.1)
     monkeypatch.setattr(counting, "tally_batch", quick)
     monkeypatch.setattr(counting, "make_batches", partial(make_batches, max_objects=1))
-    monkeypatch.setattr(apart.Workers, "are_worth", lambda *_: True)
+    monkeypatch.setattr(counting, "is_large", lambda _: True)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_counted_apart(database, truth, logs, counted_apart, monkeypatch):
 
     summary = scan(logs)
 
-    assert 1 <= len(started) <= apart.workers()._most
+    assert 1 <= len(started) <= pl.thread_pool_size()
     assert counting_for(os.getpid()) == set()
     assert summary.failures == ()
     check(database, truth)

@@ -126,15 +126,14 @@ def test_as_many_at_a_time_as_there_are_cores(workers):
     assert processes() == set()
 
 
-def test_what_is_small_or_alone_is_counted_here(workers):
-    """A worker takes a second to start, and a single batch has nobody to share the cores with."""
+def test_what_is_small_is_counted_here():
+    """A worker takes half a second to start; it is the work of a whole run that counts."""
     (small,) = make_batches(SHELF.batch().objects)
-    large = replace(small, objects=(replace(small.objects[0], size_bytes=apart.LARGE_BYTES),))
+    half = replace(small, objects=(replace(small.objects[0], size_bytes=apart.LARGE_BYTES // 2),))
 
-    assert not workers.are_worth([small, small])
-    assert not workers.are_worth([large])
-    assert workers.are_worth([large, small])
-    assert not Workers(1).are_worth([large, large])
+    assert not apart.is_large([])
+    assert not apart.is_large([half, small])
+    assert apart.is_large([half, half])
 
 
 def test_our_own_errors_cross_over_with_all_they_say(tmp_path, workers):

@@ -23,7 +23,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tests.benchmarks.access_log import access_log
 from tests.benchmarks.files import Files
@@ -55,6 +55,27 @@ class Spent:
     wall: float
     peak_mib: float
     said: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A part on disk, as a database has it."""
+
+    first_minute: int
+    last_minute: int
+    size: int
+    start: int
+    file: BinaryIO
+
+    @classmethod
+    def by(cls, part, file: BinaryIO):
+        start = file.seek(0, os.SEEK_END)
+        file.write(part.payload)
+        return cls(part.first_minute, part.last_minute, len(part.payload), start, file)
+
+    def read(self) -> bytes:
+        self.file.seek(self.start)
+        return self.file.read(self.size)
 
 
 def errands_of(paths: Sequence[str]) -> list["Errand"]:
@@ -113,23 +134,25 @@ def run_job(paths: Sequence[str]) -> None:
     from tasks.detect.subjects import among
     from tasks.detect.tally import Tally, read_lines
     from tasks.detect.touched import Touched, needed_minutes, told_minutes
-    from tasks.model.parts import Part, PartKey
+    from tasks.model.parts import PartKey
 
     rules = load_rules()
     started = perf_counter()
     tables = [tally.parts for tally in count_files(paths, 1)]
     counted = perf_counter() - started
+    record = tempfile.TemporaryFile()  # noqa: SIM115 -- gone with the process
     parts = [
-        ((path, number), part)
+        ((path, number), Kept.by(part, record))
         for path, own in zip(paths, tables, strict=True)
         for number, part in enumerate(own)
     ]
+    del tables
 
     def load(
-        key: PartKey, part: Part, without: bytes, is_wanted: IsWanted | None = None
+        key: PartKey, part: Kept, without: bytes, is_wanted: IsWanted | None = None
     ) -> LoadedTally:
-        tally = Tally.from_payloads([part.payload], None, without, is_wanted, is_light=True)
-        return LoadedTally(tally, {0: key[0]}, partial(read_lines, part.payload))
+        tally = Tally.from_payloads([part.read()], None, without, is_wanted, is_light=True)
+        return LoadedTally(tally, {0: key[0]}, lambda rows: read_lines(part.read(), rows))
 
     def tallies(
         without: bytes, minutes: tuple[int, int] = ALL_TIME, is_wanted: IsWanted | None = None
@@ -163,11 +186,11 @@ def run_job(paths: Sequence[str]) -> None:
         few = load_within(chain(counts(needed), lines), ips, needed)
         return sum(1 for _ in judge(rules, few, piece))
 
-    weights = [(part.first_minute, part.last_minute, len(part.payload)) for _, part in parts]
+    weights = [(part.first_minute, part.last_minute, part.size) for _, part in parts]
     hours = sum(map(judged, touched.slices(weights=weights)))
     print(json.dumps({
         "counting_seconds": counted, "suspect_hours": hours,
-        "stored_mib": sum(len(part.payload) for _, part in parts) / MIB,
+        "stored_mib": sum(part.size for _, part in parts) / MIB,
     }))  # fmt: skip
 
 

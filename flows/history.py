@@ -13,7 +13,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.report import format_count, incident_rows, render_report
+from flows.report import MAX_ROWS, format_count, incident_rows, render_report
 from tasks.model.runs import Run, RunSummary
 
 
@@ -61,8 +61,9 @@ def publish(summary: RunSummary) -> None:
             description=str(summary.coverage),
         )
     with suppress_and_log("The incidents are not in Prefect, only in the database"):
+        told = f"{format_count(len(summary.incidents), 'incident')} of {summary.name}"
+        if len(summary.incidents) > MAX_ROWS:
+            told += f", the worst {MAX_ROWS} of them; all are in the database"
         create_table_artifact(
-            incident_rows(summary),
-            key=f"incidents-{summary.namespace}",
-            description=f"{format_count(len(summary.incidents), 'incident')} of {summary.name}",
+            incident_rows(summary), key=f"incidents-{summary.namespace}", description=told
         )

@@ -22,6 +22,8 @@ from tasks.notify.message import count_for_people
 
 MAX_NAMED = 20
 """Objects, addresses, incidents or sentences that a run names one by one."""
+MAX_ROWS = 500
+"""Incidents in a table artifact, which a browser loads whole; all of them are in the database."""
 
 _LONGEST_TEXT = 300
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
@@ -75,7 +77,7 @@ def render_report(run: RunSummary) -> str:
 
 
 def incident_rows(run: RunSummary) -> list[dict[str, str | int]]:
-    """The incidents of a run, worst first, for a table artifact; plain text, made visible."""
+    """The worst incidents of a run, worst first, for a table artifact; plain text, made visible."""
     return [
         {
             "severity": row.severity,
@@ -92,7 +94,7 @@ def incident_rows(run: RunSummary) -> list[dict[str, str | int]]:
             "recommended_action": row.recommended_action,
             "id": row.id,
         }
-        for row in (_Row(c) for c in run.incidents)
+        for row in (_Row(c) for c in run.incidents[:MAX_ROWS])
     ]
 
 

@@ -15,6 +15,9 @@ from tasks.model.text import cut, make_visible
 from tasks.model.verdicts import Conclusion
 from tasks.notify.message import Message, count_for_people
 
+MAX_LISTED = 50
+"""Incidents, worst first, that fit on a few screens."""
+
 _COLOURS = {
     Severity.CRITICAL: "bold white on red",
     Severity.HIGH: "bold red",
@@ -53,7 +56,9 @@ def print_run(run: RunSummary, console: Console, where_to_look: Sequence[str] = 
     """
     parts: list[RenderableType] = []
     if run.incidents:
-        parts.append(_incident_table(run.incidents))
+        parts.append(_incident_table(run.incidents[:MAX_LISTED]))
+        if (more := len(run.incidents) - MAX_LISTED) > 0:
+            parts.append(Text(f"and {more:,} more, none of them worse, in the table incidents\n"))
     parts.append(_facts(run))
     if where_to_look:
         parts.append(Text("\nLook further:", style="bold"))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flows.report import escape_markdown, incident_rows, render_report
+from flows.report import MAX_ROWS, escape_markdown, incident_rows, render_report
 from tasks.model.incidents import Activity, Severity, Status
 from tasks.model.objects import Coverage, SkippedObject, UnparsedSample
 from tasks.model.runs import Outage, RunState, RunSummary
@@ -95,6 +95,17 @@ def test_everything_of_the_run_is_told():
 def test_incidents_are_listed_worst_first_without_the_benign():
     """The table artifact has the incidents that people are told of, the worst one first."""
     assert [row["source_ip"] for row in incident_rows(RUN)] == ["203.0.113.9", "198.51.100.7"]
+
+
+def test_a_table_of_thousands_has_the_worst():
+    """A browser loads the table artifact whole: it has the worst incidents, the database has all."""
+    many = [conclusion(source_ip=f"198.51.{n // 256}.{n % 256}") for n in range(2000)]
+    worst = conclusion(source_ip="203.0.113.9", severity=Severity.CRITICAL)
+
+    rows = incident_rows(replace(RUN, conclusions=(*many, worst)))
+
+    assert rows[0]["source_ip"] == "203.0.113.9"
+    assert len(rows) == MAX_ROWS
 
 
 def test_a_quiet_run_says_so():

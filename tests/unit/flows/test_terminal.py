@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from rich.console import Console
 
-from flows.terminal import print_alert, print_run
+from flows.terminal import MAX_LISTED, print_alert, print_run
 from tasks.model.incidents import Severity, Status
 from tasks.model.objects import Coverage, SkippedObject
 from tasks.model.runs import RunState, RunSummary
@@ -44,6 +44,19 @@ def test_run_ends_with_incidents_coverage_and_cost():
     assert "2 listed = 2 done + 0 unchanged + 0 quarantined + 0 skipped" in text
     assert "0 model calls" in text
     assert "2 suspects, 1 incident, 1 cleared" in text
+
+
+def test_thousands_of_incidents_are_counted_and_the_worst_listed():
+    """What scrolls away is not read: the worst come first, and the others are a number."""
+    many = [conclusion(source_ip=f"198.51.{n // 256}.{n % 256}") for n in range(2050)]
+    worst = conclusion(source_ip="203.0.113.9", severity=Severity.CRITICAL)
+
+    text = printed(print_run, replace(RUN, conclusions=(*many, worst)))
+
+    assert "203.0.113.9" in text
+    assert text.count("198.51.") == MAX_LISTED - 1
+    assert "and 2,001 more, none of them worse, in the table incidents" in text
+    assert "2,051 incidents" in text
 
 
 def test_where_to_look_is_named():

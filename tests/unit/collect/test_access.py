@@ -313,6 +313,6 @@ def test_padding(padding):
 def test_what_stands_before_the_user(said, user):
     """Blanks name nobody, and nor does the client once more, as an ingress controller has it."""
     line = f'192.0.2.7 - {said} [22/Feb/2026:22:10:01 +0000] "GET / HTTP/1.1" 401 5'
-    (event,) = parse_line(line.encode(), CLOCK)
+    event = parse(line)
 
     assert (event.source_ip, event.user_name) == ("192.0.2.7", user)

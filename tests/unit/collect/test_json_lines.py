@@ -406,7 +406,7 @@ def test_caddy_at_a_terminal():
     record = {key: value for key, value in SAMPLES["caddy"].items() if key != "ts"}
     begin = "2026/02/22 22:10:01.524\tINFO\t"
     line = f"{begin}http.log.access.log0\thandled request\t{json.dumps(record)}"
-    (event,) = parse_line(line.encode(), CLOCK)
+    event = parse_bytes(line.encode())
 
     assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
     assert (event.url_original, event.http_response_status_code) == ("/a/b?id=1%27", 404)

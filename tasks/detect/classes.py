@@ -1,13 +1,15 @@
 """Classes of texts: two of one class are hit by the same signatures and answer rules alike."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from tasks.collect.formats.request import split_request, split_target
+from tasks.detect.numbering_kernel import CLEAN, UNIQUE
 from tasks.detect.proving import prover_of
 from tasks.detect.regular import select_tests
 from tasks.detect.rules import RuleSet
 from tasks.detect.selections import ask_all
+from tasks.detect.settling_kernel import MAX_FACTS, MAX_OTHER_CLASS, MAX_REQUEST_CLASS
 
 CLASSES_SHIFT: Final = 28
 """Of a key, what is above that are classes: zero where all texts are clean."""
@@ -18,8 +20,7 @@ _Matcher = Callable[[str], tuple[int, ...]]
 class Classifier:
     """Puts texts that no outcome can tell apart into one class."""
 
-    def __init__(self, rules: RuleSet, kernel: Any) -> None:  # noqa: ANN401 -- a module
-        self._k = kernel
+    def __init__(self, rules: RuleSet) -> None:
         self._matchers: dict[str, _Matcher] = dict(rules.signature_set.matchers)
         self._ask_path = ask_all(select_tests(rules, "url_path"))
         referrer_tests = select_tests(rules, "http_request_referrer")
@@ -35,35 +36,34 @@ class Classifier:
         self._others: dict[Hashable, int] = {}
         self._facts: dict[Hashable, int] = {}
         self._of_hits: dict[tuple[tuple[int, ...], int], int] = {}
-        self._hits: dict[int, tuple[int, ...]] = {self._k.CLEAN: ()}
+        self._hits: dict[int, tuple[int, ...]] = {CLEAN: ()}
         self._hits_of_others = dict(self._hits)
         clean_request: Hashable = ()
         clean_other = ((), 0)
-        self._requests[clean_request] = self._others[clean_other] = self._k.CLEAN
+        self._requests[clean_request] = self._others[clean_other] = CLEAN
         self.no_referrer = self.of_referrer(None)
         self.no_agent = self.of_agent(None)
 
     @property
     def is_full(self) -> bool:
         """Whether many more texts will have no class."""
-        k = self._k
         tables = (self._requests, self._others, self._facts)
-        limits = (k.MAX_REQUEST_CLASS, k.MAX_OTHER_CLASS, k.MAX_FACTS)
+        limits = (MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS)
         return any(len(table) > most for table, most in zip(tables, limits, strict=True))
 
     def facts_of(self, path: str) -> int:
         """The number of what the rules' own tests find in a path."""
-        return self._number(self._facts, self._ask_path(path), self._k.MAX_FACTS)
+        return self._number(self._facts, self._ask_path(path), MAX_FACTS)
 
     def of_hits(self, hits: Iterable[int], path_class: int = 0) -> int:
         """The class of a path or of a plain request, by its hits and the class of its path."""
         asked = (tuple(hits), path_class)
         if asked in self._of_hits:
             return self._of_hits[asked]
-        if path_class == self._k.UNIQUE:
+        if path_class == UNIQUE:
             return path_class
         key = tuple(sorted({*hits, *self._hits[path_class]}))
-        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        number = self._number(self._requests, key, MAX_REQUEST_CLASS)
         if number >= 0:
             self._hits[number] = key
         self._of_hits[asked] = number
@@ -84,7 +84,7 @@ class Classifier:
             return self.of_hits(hits, path_class)
         hits.update(self.match("url_path", path))
         key = (tuple(sorted(hits)), method, target is None, self._ask_path(path))
-        number = self._number(self._requests, key, self._k.MAX_REQUEST_CLASS)
+        number = self._number(self._requests, key, MAX_REQUEST_CLASS)
         self._hits[number] = key[0]
         return number
 
@@ -97,13 +97,13 @@ class Classifier:
         return self._of_other(self.match("user_agent_original", text), self._ask_agent(text))
 
     def _of_other(self, hits: tuple[int, ...], facts: int) -> int:
-        number = self._number(self._others, (hits, facts), self._k.MAX_OTHER_CLASS)
+        number = self._number(self._others, (hits, facts), MAX_OTHER_CLASS)
         self._hits_of_others[number] = hits
         return number
 
     def hits_of(self, key: int) -> tuple[int, ...]:
         """The signatures that hit lines with this *key*, which is not 0, ascending."""
-        classes, most = key >> CLASSES_SHIFT, int(self._k.MAX_OTHER_CLASS)
+        classes, most = key >> CLASSES_SHIFT, MAX_OTHER_CLASS
         others, bits = self._hits_of_others, most.bit_length()
         of_texts = (
             self._hits[classes >> 2 * bits],
@@ -120,6 +120,6 @@ class Classifier:
     def _number(self, classes: dict[Hashable, int], key: Hashable, most: int) -> int:
         if key not in classes:
             if len(classes) > most:
-                return int(self._k.UNIQUE)
+                return UNIQUE
             classes[key] = len(classes)
         return classes[key]

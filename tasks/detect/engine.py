@@ -1,71 +1,47 @@
 """
-Counting by columns: regular access lines, thousands at a time.
+Counting by columns: blocks of lines in, what they count for out.
 
-What a line counts for is a function of its method, status, request, referrer and user agent, and
-most of these come again and again. So `kernel` numbers the distinct texts of a block, and each of
-them is put into a class once (`classes`): texts that the same signatures hit and the rules' own
-tests find alike. A line is then a few small numbers (classes, method, status), and lines with the
-same ones have the same outcome, which is found out once, by TallyBuilder.judge.
+The way of a block, which `blocks` leads:
 
-Nearly all texts are *clean*: it is proven that no signature hits them. Their views are known
-without `decode` (`kernel.reduce_text`), and the patterns of all signatures, joined, find nothing in
-them (`proving`). Only the others are looked at signature by signature.
+1. **Bytes to access lines.** Lines of other formats become access lines (`rewriting`).
+2. **Lines to columns.** `scanning_kernel` takes the regular ones apart: client, minute, status, and
+   the places of the request, the referrer and the user agent. The others are refused.
+3. **Columns to texts.** Each distinct text has a number (`numbering_kernel`); a line has those.
+4. **Texts to proofs.** New texts become views (`reducing_kernel`), in which all signatures are
+   searched for at once (`proving`); what hits a text, and what rules ask of it, is its class
+   (`classes`). A text of which this is not sure is looked at by `decode` and `signatures`.
+5. **Classes to counts.** Lines of the same classes, method and status count for the same, their
+   outcome (`settling_kernel`, `outcomes`), which TallyBuilder.judge says once; counts add up by
+   client, minute and combination of counters.
+6. **Values and samples.** Of values and of lines, those with the lowest hashes are kept
+   (`sampling_kernel`, `packed`).
+7. **Counts to parts.** When results are large, and in the end, they are written (`columns`).
 
-What is refused, a line or a text, goes the exact way line by line, which defines the result.
-tests/property/test_engine.py holds the one against the other.
+Why the result is exact, and does not depend on how lines are cut or ordered:
+
+- What is compiled only ever refuses. A line or a text that it refuses goes the exact way line by
+  line, which defines the result; tests/property/test_engine.py holds the one against the other.
+- Counts are sums, and what is kept are the lowest hashes of a set: both are the same in any order,
+  and those of a union follow from those of its parts. So parts add up, whenever they were written.
+- Numbers (of clients, texts, classes, outcomes, counters) hold for one process and are forgotten
+  when a table is full; what is written says texts.
+- Hashes that choose what is kept are of the line or the value alone; hashes of tables have a seed
+  that nobody who writes a log can know, and choose nothing.
 """
 
-import os
-import secrets
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-from tasks.collect.formats.access import parse_access
-from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.fields import read_text
-from tasks.collect.formats.request import split_request, split_target
-from tasks.collect.formats.rewriting import Rewrite, Rewritten
+from tasks.collect.formats.rewriting import Rewrite, is_compiled
 from tasks.collect.lines import Block
-from tasks.collect.reader import NEVER, BlockCount
-from tasks.detect.classes import CLASSES_SHIFT, Classifier
-from tasks.detect.columns import END_OF_TEXT, Texts
-from tasks.detect.judged import hash_value
-from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
-from tasks.detect.packed import (
-    COUNTER_BITS,
-    Names,
-    PackedSamples,
-    Sampled,
-    Sizes,
-    Words,
-    name_addresses,
-    pack,
-    packed_counts,
-    packed_values,
-)
-from tasks.detect.proving import Views
-from tasks.detect.regular import is_decided, is_within_reach, users_taken
+from tasks.collect.reader import BlockCount
+from tasks.detect.regular import is_within_reach
 from tasks.detect.rules import RuleSet
-from tasks.model.events import Event
 
 if TYPE_CHECKING:
+    from tasks.detect.blocks import BlockCounter
     from tasks.detect.tally import TallyBuilder
-
-Rows = npt.NDArray[np.int32]
-"""Numbers of rows, or one number per row."""
-Lines = npt.NDArray[np.int32]
-Line = npt.NDArray[np.int32]
-Text = npt.NDArray[np.uint8]
-Ends = npt.NDArray[np.int64]
 
 _COLD_BYTES: Final = 15 * 64 * 1024
 """
@@ -74,43 +50,20 @@ last line comes with the next one, so that it has less than 1 MiB.
 """
 _COMPILING: Final = 32
 """Times as long as loading it takes to compile it, once on every machine."""
-_REQUEST_SLOTS: Final = 1 << 18
-_PATH_SLOTS: Final = 1 << 17
-_OTHER_SLOTS: Final = 1 << 16
-_MEAN_BYTES: Final = 96
-"""Of the arena of a text, and of all texts together in a full table."""
-_COUNT_SLOTS: Final = 1 << 17
-_OUTCOME_SLOTS: Final = 1 << 16
-_FULL_SLOTS: Final = 1 << 14
-_FULL_HASHES: Final = 4
-"""As many samples as a counter has; where one has more, no line is passed over early."""
-_MIN_LINE_BYTES: Final = 48
-_MAX_METHODS: Final = 64
-MAX_COUNTERS: Final = 1 << COUNTER_BITS
-_MAX_IPS: Final = 1 << 18
-_MOST_BYTES: Final = 12 * 1024**2
-"""Of results; more are written."""
-_SHORT: Final = 2000
-"""Lines up to that are kept as they are."""
-_OPEN: Final = -2
-"""In the table of outcomes by method and status: a rule looks closer."""
-_UNKNOWN: Final = -1
-
-_CLOCK: Final = ObjectClock(datetime(2100, 1, 1, tzinfo=UTC))
-"""Access lines state their year and zone, so any clock reads them alike."""
 
 
-def load_kernel() -> Any:  # noqa: ANN401 -- a module
+def load_counter() -> "type[BlockCounter]":
     """
-    The compiled kernel.
+    What counts blocks, compiled.
 
     Raises:
         ImportError, OSError, RuntimeError: There is no compiler, or nowhere to keep code.
     """
-    from tasks.detect import compiled, kernel
+    from tasks.collect.kernel import load_quickly
+    from tasks.detect.blocks import BlockCounter
 
-    compiled.load_quickly()
-    return kernel
+    load_quickly()
+    return BlockCounter
 
 
 class Engine:
@@ -122,7 +75,7 @@ class Engine:
         clauses = (c for rule in rules.rules for c in rule.selection.clauses)
         self._looks_at_hosts = any(t.field == "url_domain" for c in clauses for t in c.tests)
         self._seen_bytes = 0
-        self._columns: _Columns | None = None
+        self._columns: BlockCounter | None = None
         self._is_off = not is_within_reach(rules)
         self._slowed_by = "a rule looks at a field that is not in columns" if self._is_off else ""
 
@@ -141,20 +94,19 @@ class Engine:
         if columns is None:
             return BlockCount.nothing(block, lines_before)
         rewritten = None if self._looks_at_hosts else rewrite(block)
-        source = _Source(block, rewritten, lines_before)
-        return columns.count_block(extent, source, since, until)
+        return columns.count_block(extent, block, rewritten, lines_before, since, until)
 
     @property
     def slowed_by(self) -> str:
         """Why many lines were counted one by one; empty where they were not."""
         return self._slowed_by if self._seen_bytes >= _COLD_BYTES else ""
 
-    def _open_columns(self) -> "_Columns | None":
-        is_warm = "tasks.detect.kernel" in sys.modules
+    def _open_columns(self) -> "BlockCounter | None":
+        is_warm = "tasks.detect.blocks" in sys.modules
         if self._is_off or (not is_warm and self._seen_bytes < _cold_bytes()):
             return None
         try:
-            self._columns = _Columns(self._rules, self._builder, load_kernel())
+            self._columns = load_counter()(self._rules, self._builder)
         except (ImportError, OSError, RuntimeError) as error:
             self._is_off = True
             self._slowed_by = f"the compiled part cannot be loaded ({type(error).__name__})"
@@ -172,557 +124,8 @@ class Engine:
             self._columns = None
 
 
-class _Source:
-    """A block and the access lines in it, which are counted by their number in the block."""
-
-    def __init__(self, block: Block, rewritten: Rewritten | None, lines_before: int) -> None:
-        self.text = rewritten.block if rewritten else block
-        """Access lines, each with its line feed."""
-        self._rewritten = rewritten
-        self._before = lines_before
-
-    def number(self, row: int) -> int:
-        """The number of the *row*-th access line in its object."""
-        if self._rewritten is None:
-            return self._before + row
-        return self._before + int(self._rewritten.places[row - 1, 2])
-
-    def line(self, row: int, start: int, stop: int) -> bytes:
-        """The *row*-th access line, which is text[start:stop], as it was written."""
-        return self._rewritten.line(row - 1) if self._rewritten else bytes(self.text[start:stop])
-
-    def numbers(self, rows: Rows) -> Ends:
-        """The numbers of these access lines in their object."""
-        numbers = self._rewritten.places[rows - 1, 2] if self._rewritten else rows
-        return self._before + numbers.astype(np.int64)
-
-    def places(self, rows: Rows, starts: Rows, stops: Rows) -> tuple[Text, Rows, Rows]:
-        """Where these access lines, which are in the text there, are as they were written."""
-        if self._rewritten is None:
-            return np.frombuffer(self.text, np.uint8), starts, stops
-        places = self._rewritten.places[rows - 1]
-        return self._rewritten.data, places[:, 0], places[:, 1]
-
-    def hashes(self, rows: Rows, kernel: Any) -> Words | None:  # noqa: ANN401 -- a module
-        """The hashes of these access lines as they were written, where the text is another."""
-        if self._rewritten is None:
-            return None
-        hashes = np.empty(len(rows), np.uint64)
-        kernel.hash_lines(self._rewritten.data, self._rewritten.places, rows, hashes)
-        return hashes
-
-    @property
-    def others(self) -> Sequence[tuple[int, bytes]]:
-        """Number and bytes of the lines that are no access lines."""
-        others = self._rewritten.others if self._rewritten else ()
-        return [(self._before + number, line) for number, line in others]
-
-
 @cache
 def _cold_bytes() -> int:
     """From how many bytes on the kernel is worth loading."""
-    index = f"kernel.scan_lines-*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
-    # where Numba keeps what it has compiled
-    kept = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(kept) if kept else Path(__file__).with_name("__pycache__")
-    return _COLD_BYTES if any(folder.rglob(index)) else _COLD_BYTES * _COMPILING
-
-
-class _Columns:
-    """The state of an engine that has work: tables that the kernel fills, and what they mean."""
-
-    def __init__(self, rules: RuleSet, builder: "TallyBuilder", kernel: Any) -> None:  # noqa: ANN401
-        from tasks.detect import kept
-
-        self._k, self._kept = kernel, kept
-        self._builder = builder
-        self._classifier = Classifier(rules, kernel)
-        self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
-        self._users = users_taken(rules, kernel)
-        self._seed = np.uint64(secrets.randbits(64))
-
-        self._extent = -1
-        self._state = np.zeros(kernel.STATE_SIZE, np.int64)
-        self._ip_slots = np.full(1 << 16, -1, np.int32)
-        self._ip_keys = np.zeros((1 << 15, 2), np.uint64)
-        self._requests = _make_texts(kernel, _REQUEST_SLOTS)
-        self._paths = _make_texts(kernel, _PATH_SLOTS)
-        self._others = _make_texts(kernel, _OTHER_SLOTS)
-        self._methods = np.zeros(_MAX_METHODS, np.uint64)
-        self._method_count = np.zeros(1, np.int64)
-
-        self._known = np.full((_MAX_METHODS, kernel.NO_STATUS + 1), _UNKNOWN, np.int32)
-        self._outcomes = outcomes = Outcomes({r.counter: r.field for r in rules.rules})
-        self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
-        self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
-        self._known_keys = 0
-
-        self._keys = np.zeros(_COUNT_SLOTS, np.uint64)
-        self._counts = np.zeros(_COUNT_SLOTS, np.uint32)
-        self._used = np.zeros(1, np.int64)
-        self._packed = packed_counts()
-        self._values = packed_values()
-        self._path_hashes = np.zeros(len(self._paths.records), np.uint64)
-        self._target_hashes = np.zeros(len(self._requests.records), np.uint64)
-        self._odd_hashes = np.zeros(len(self._requests.records), np.uint64)
-        """Of paths of requests without a plain one."""
-        self._samples = PackedSamples(kept, lambda: outcomes.slots)
-        self._full_keys = np.zeros(_FULL_SLOTS, np.uint64)
-        self._full_counts = np.zeros(_FULL_SLOTS, np.int32)
-        self._full_hashes = np.zeros((_FULL_SLOTS, _FULL_HASHES), np.uint64)
-        self._buffer = np.empty(0, np.uint8)
-        self._lines, self._refused = np.empty((0, 0), np.int32), np.empty((0, 0), np.int32)
-        self._words = np.empty((0, 0), np.uint64)
-
-    def count_block(self, extent: int, source: _Source, since: int, until: int) -> BlockCount:
-        k, state = self._k, self._state
-        if extent != self._extent:
-            self._drain()
-            self._extent = extent
-            self._full_counts.fill(0)
-        block = source.text
-        data = self._load(block)
-        lines, words, refused = self._rows(len(block) // _MIN_LINE_BYTES + 64)
-        state[k.S_POSITION], state[k.S_COUNT], state[k.S_MINUTE] = 0, 0, -1
-        state[k.S_FIRST], state[k.S_LAST] = NEVER, -1
-        refused_lines = list(source.others)
-        while state[k.S_POSITION] < len(block):
-            state[k.S_LINES] = state[k.S_REFUSED] = 0
-            self._make_room()
-            first_request, first_path = int(self._requests.size[0]), int(self._paths.size[0])
-            first_other = int(self._others.size[0])
-            k.scan_lines(
-                data, len(block), since, until, self._users, self._seed, state,
-                lines, words, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
-            )  # fmt: skip
-            found = refused[: state[k.S_REFUSED]].tolist()
-            refused_lines += ((source.number(n), source.line(n, a, b)) for a, b, n in found)
-            self._prove(first_request, first_path, first_other)
-            rows = int(state[k.S_LINES])
-            hashes = source.hashes(lines[:rows, k.NUMBER].copy(), k)
-            hashes = words[:rows, k.OF_LINE].copy() if hashes is None else hashes
-            self._count(source, lines[:rows], hashes)
-        self._make_room_for_results()
-        if source.others:
-            refused_lines.sort()
-        count = int(state[k.S_COUNT]) + len(source.others)
-        return BlockCount(count, refused_lines, int(state[k.S_FIRST]), int(state[k.S_LAST]))
-
-    def _load(self, block: Block) -> Text:
-        """The bytes of *block*, after which others can be read."""
-        if isinstance(block, memoryview):
-            return np.frombuffer(block, np.uint8)
-        size = len(block) + self._k.PADDING
-        if self._buffer.size < size:
-            self._buffer = np.zeros(size, np.uint8)
-        self._buffer[: len(block)] = np.frombuffer(block, np.uint8)
-        return self._buffer
-
-    def _rows(self, room: int) -> tuple[Lines, Words, Lines]:
-        """Tables for so many lines, of which nothing is kept but what is written."""
-        if self._lines.shape[0] < room:
-            self._lines = np.empty((room, self._k.LINE_COLUMNS), np.int32)
-            self._words = np.empty((room, self._k.WORD_COLUMNS), np.uint64)
-            self._refused = np.empty((room, 3), np.int32)
-        return self._lines, self._words, self._refused
-
-    # tables
-
-    def _make_room(self) -> None:
-        """Tables that are nearly full grow, or begin again."""
-        k, state = self._k, self._state
-        must_forget = self._outcomes.is_full or self._classifier.is_full
-        if must_forget or _is_nearly_full(self._others, k):
-            _empty(self._others)
-        if must_forget or _is_nearly_full(self._paths, k):
-            _empty(self._paths)
-            self._path_hashes.fill(0)
-            self._empty_requests()
-        if _is_nearly_full(self._requests, k):
-            self._empty_requests()
-        if must_forget:
-            self._classifier.forget()
-            self._forget_outcomes()
-        if state[k.S_IPS] > _MAX_IPS:
-            self.spill()
-            self._ip_slots.fill(-1)
-            self._full_counts.fill(0)
-            state[k.S_IPS] = 0
-        self._make_room_for_ips(int(state[k.S_IPS]))
-
-    def _make_room_for_outcomes(self, more: int) -> bool:
-        """So many *more* can be numbered; says whether none has a number any more."""
-        outcomes = self._outcomes
-        if len(outcomes.counters) + more > MAX_COUNTERS:
-            self.spill()
-            outcomes.forget_counters()
-            self._full_counts.fill(0)
-        elif len(outcomes.judged) + more <= MAX_OUTCOMES:
-            return False
-        self._forget_outcomes()
-        return True
-
-    def _forget_outcomes(self) -> None:
-        self._outcomes.forget()
-        self._known.fill(_UNKNOWN)
-        self._key_outcomes.fill(-1)
-        self._known_keys = 0
-
-    def _empty_requests(self) -> None:
-        _empty(self._requests)
-        self._target_hashes.fill(0)
-        self._odd_hashes.fill(0)
-
-    def _make_room_for_ips(self, more: int) -> None:
-        """A fourth of the slots, at most, will be taken with so many *more*."""
-        ips, slots = int(self._state[self._k.S_IPS]), self._ip_slots.size
-        while 2 * (ips + more) > slots:
-            slots *= 4
-        if slots > self._ip_slots.size:
-            self._ip_slots = np.full(slots, -1, np.int32)
-            rows = np.zeros((slots // 2 - len(self._ip_keys), 2), np.uint64)
-            self._ip_keys = np.concatenate([self._ip_keys, rows])
-            self._k.regrow_ips(self._ip_slots, self._ip_keys, self._state)
-
-    # texts
-
-    def _prove(self, first_request: int, first_path: int, first_other: int) -> None:
-        """Every new text has a class."""
-        if self._requests.size[0] > first_request:
-            self._prove_requests(first_request, first_path)
-        if self._others.size[0] > first_other:
-            self._prove_others(first_other)
-
-    def _prove_requests(self, first: int, first_path: int) -> None:
-        k, requests = self._k, self._requests
-        count, size = int(requests.size[0]), _room(requests, first, k)
-        target, query = np.empty(size, np.uint8), np.empty(size, np.uint8)
-        ends = np.zeros((count - first, 2), np.int64)
-        reduced = k.reduce_requests(
-            first, self._seed, requests, self._paths, self._methods, self._method_count,
-            target, query, ends,
-        )  # fmt: skip
-        requests.records[reduced:count, k.CLASS] = k.UNIQUE
-        ends = ends[: reduced - first]
-        if self._paths.size[0] > first_path:
-            self._prove_paths(first_path)
-        k.spread_classes(first, reduced, requests, self._paths)
-        unread = set(self._unread(requests, first).tolist())
-        hits: dict[int, list[int]] = defaultdict(list)
-        for name, views in (
-            ("url_original", Views(target, ends[:, 0])),
-            ("url_query", Views(query, ends[:, 1])),
-        ):
-            for row, found in self._classifier.prover.hits(name, views):
-                if found is None:
-                    unread.add(first + row)
-                else:
-                    hits[first + row] += found
-        if hits:
-            records = requests.records[list(hits)]
-            path_classes = self._paths.records[records[:, k.PATH], k.CLASS].tolist()
-            classes = map(self._classifier.of_hits, hits.values(), path_classes)
-            requests.records[list(hits), k.CLASS] = list(classes)
-        self._classify_requests(np.array(sorted(unread), np.intp))
-
-    def _prove_paths(self, first: int) -> None:
-        k, paths, classifier = self._k, self._paths, self._classifier
-        buffer = np.empty(_room(paths, first, k), np.uint8)
-        ends = np.zeros(int(paths.size[0]) - first, np.int64)
-        k.reduce_paths(first, paths, buffer, ends)
-        for row, hits in classifier.prover.hits("url_path", Views(buffer, ends)):
-            of_hits = k.DIRTY if hits is None else classifier.of_hits(hits)
-            paths.records[first + row, k.CLASS] = of_hits
-        unread = self._unread(paths, first)
-        for number, path in zip(unread.tolist(), self._paths_of(unread), strict=True):
-            found = classifier.match("url_path", path)
-            paths.records[number, k.CLASS] = classifier.of_hits(found)
-
-    def _prove_others(self, first: int) -> None:
-        k, others, classifier = self._k, self._others, self._classifier
-        size = _room(others, first, k)
-        referrer, agent = np.empty(size, np.uint8), np.empty(size, np.uint8)
-        ends = np.zeros((int(others.size[0]) - first, 2), np.int64)
-        k.reduce_others(first, others, referrer, agent, ends)
-        if classifier.asks_others:
-            others.records[first : others.size[0], k.CLASS] = k.DIRTY
-        for name, views in (
-            ("http_request_referrer", Views(referrer, ends[:, 0])),
-            ("user_agent_original", Views(agent, ends[:, 1])),
-        ):
-            dirty = list(classifier.prover.find(name, views))
-            others.records[[first + row for row in dirty], k.CLASS] = k.DIRTY
-        unread = self._unread(others, first)
-        for number, raw in zip(unread.tolist(), _bytes_of(others, unread, k), strict=True):
-            text = read_text(raw)
-            is_referrer = others.records[number, k.KIND] == k.KIND_REFERRER
-            classify = classifier.of_referrer if is_referrer else classifier.of_agent
-            others.records[number, k.CLASS] = classify(text)
-
-    def _unread(self, texts: Any, first: int) -> Rows:  # noqa: ANN401 -- kernel.Texts
-        """Texts from *first* on of which nothing is known yet."""
-        classes = texts.records[first : texts.size[0], self._k.CLASS]
-        return first + (classes == self._k.DIRTY).nonzero()[0]  # type: ignore[no-any-return]
-
-    def _classify_requests(self, numbers: Rows) -> None:
-        k, records = self._k, self._requests.records
-        paths = records[numbers, k.PATH]
-        path_classes = np.where(paths < 0, 0, self._paths.records[paths, k.CLASS])
-        texts = _bytes_of(self._requests, numbers, k)
-        records[numbers, k.CLASS] = [
-            self._classifier.of_request(text, None if path < 0 else path_class)
-            for text, path, path_class in zip(
-                texts, paths.tolist(), path_classes.tolist(), strict=True
-            )
-        ]
-
-    # lines
-
-    def _count(self, source: _Source, lines: Lines, hashes: Words) -> None:
-        k, rows = self._k, len(lines)
-        if not rows:
-            return
-        outcomes, kinds = np.empty(rows, np.int32), self._outcomes
-        keys, unsettled = self._settle(lines, outcomes)
-        # each of them may be a combination of its own; of usual lines there are few
-        if len(unsettled) > min(MAX_COUNTERS, MAX_OUTCOMES) * 3 // 4:
-            for half in (slice(rows // 2), slice(rows // 2, rows)):
-                self._count(source, lines[half], hashes[half])
-            return
-        if self._make_room_for_outcomes(len(unsettled)):
-            self._count(source, lines, hashes)
-            return
-        learnt: dict[int, int] = {}
-        for row, key in zip(unsettled.tolist(), keys[unsettled].tolist(), strict=True):
-            if key not in learnt or not key:
-                learnt[key] = self._learn(source, lines[row], key)
-            outcomes[row] = learnt[key]
-        row = 0
-        while row < rows:
-            row = k.count_lines(
-                row, rows, lines, outcomes, kinds.counters_of, self._keys, self._counts, self._used
-            )
-            if row < rows:
-                self._drain()
-        samples, valued = np.empty(rows, np.int32), np.empty(rows, np.int32)
-        found, others = self._kept.choose_lines(
-            rows, lines, outcomes, hashes,
-            kinds.counters_of, kinds.share_masks, kinds.limits, kinds.has_values,
-            self._full_keys, self._full_counts, self._full_hashes, samples, valued,
-        )  # fmt: skip
-        if others:
-            self._keep_values(lines, outcomes, valued[:others])
-        if found:
-            self._keep_samples(source, lines, hashes, outcomes, samples[:found])
-
-    def _settle(self, lines: Lines, outcomes: Rows) -> tuple[Words, Rows]:
-        """Find the outcome of every line; the keys of lines, and the rows of those without one."""
-        k, rows = self._k, len(lines)
-        keys, unsettled = np.empty(rows, np.uint64), np.arange(rows, dtype=np.int32)
-
-        def settle(left: int) -> int:
-            return int(
-                k.settle_lines(
-                    unsettled[:left], lines, self._requests, self._paths, self._others,
-                    self._classifier.no_referrer, self._classifier.no_agent, self._known,
-                    self._outcome_keys, self._key_outcomes, keys, outcomes,
-                )
-            )  # fmt: skip
-
-        left = settle(rows)
-        if self._look_at_paths(lines, unsettled[:left], keys):
-            left = settle(left)
-        return keys, unsettled[:left]
-
-    def _look_at_paths(self, lines: Lines, rows: Rows, keys: Words) -> bool:
-        """Ask of the paths of these lines what the rules ask; whether there was a new one."""
-        k, records = self._k, self._paths.records
-        paths = self._requests.records[lines[rows[keys[rows] == 0], k.REQUEST], k.PATH]
-        paths = np.unique(paths[paths >= 0])
-        paths = paths[records[paths, k.FACTS] == k.NEW]
-        ask = self._classifier.facts_of
-        records[paths, k.FACTS] = [ask(text) for text in self._paths_of(paths)]
-        return len(paths) > 0
-
-    def _paths_of(self, paths: Rows) -> Iterator[str]:
-        return map(bytes.decode, _bytes_of(self._paths, paths, self._k))
-
-    def _learn(self, source: _Source, line: Line, key: int) -> int:
-        """The outcome of lines with this *key*, of which *line* is one."""
-        k = self._k
-        known = int(k.outcome_of(np.uint64(key), self._outcome_keys, self._key_outcomes))
-        if key and known >= 0:
-            return known
-        event = _parse(bytes(source.text[line[k.START] : line[k.END]]))
-        hits = self._classifier.hits_of(key) if key else None
-        outcome = self._outcomes.number(self._builder.judge(event, hits))
-        if key and 2 * self._known_keys < len(self._outcome_keys):
-            k.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
-            self._known_keys += 1
-        method, status = self._requests.records[line[k.REQUEST], k.METHOD], line[k.STATUS]
-        if key and not key >> CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
-            is_known = all(is_decided(rule, event) for rule in self._rules_without_hits)
-            self._known[method, status] = outcome if is_known else _OPEN
-        return outcome
-
-    # results
-
-    def _keep_values(self, lines: Lines, outcomes: Rows, rows: Rows) -> None:
-        kinds, k = self._outcomes, self._k
-        ends = kinds.value_ends[outcomes[rows]]
-        counts = ends - np.where(outcomes[rows], kinds.value_ends[outcomes[rows] - 1], 0)
-        lines = lines[np.repeat(rows, counts)]
-        # each value of a line is one after the other
-        values = np.repeat(ends - counts.cumsum(), counts) + np.arange(len(lines))
-        requests, of_paths = lines[:, k.REQUEST], kinds.of_paths[values]
-        paths = self._requests.records[requests, k.PATH]
-        hashes = np.empty(len(lines), np.uint64)
-        for known, numbers, which, texts_of in (
-            (self._target_hashes, requests, ~of_paths, self._targets_of),
-            (self._path_hashes, paths, of_paths & (paths >= 0), self._paths_of),
-            (self._odd_hashes, requests, of_paths & (paths < 0), self._odd_paths_of),
-        ):
-            wanted = numbers[which]
-            new = np.unique(wanted[known[wanted] == 0])
-            known[new] = np.fromiter(map(hash_value, texts_of(new)), np.uint64, len(new))
-            hashes[which] = known[wanted]
-        keys = pack(lines[:, k.IP], lines[:, k.MINUTE], kinds.values[values])
-        self._values.add(self._extent, keys, hashes)
-
-    def _targets_of(self, requests: Rows) -> Iterator[str]:
-        k, records = self._k, self._requests.records[requests]
-        texts = zip(_bytes_of(self._requests, requests, k), records.tolist(), strict=True)
-        for text, record in texts:
-            if record[k.PATH] < 0:
-                yield split_request(text)[1] or ""
-            else:
-                end = record[k.TARGET_END] - record[k.OFFSET]
-                yield read_text(text[text.index(b" ") + 1 : end]) or ""
-
-    def _odd_paths_of(self, requests: Rows) -> Iterator[str]:
-        return (split_target(target)[0] or "" for target in self._targets_of(requests))
-
-    def _keep_samples(
-        self, source: _Source, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
-    ) -> None:
-        k = self._k
-        order, sizes, texts = self._texts_of(source, lines[rows])
-        rows = rows[order]
-        counters = self._outcomes.counters_of[outcomes[rows]]
-        extents = np.full(len(rows), self._extent, np.uint32)
-        keys = pack(lines[rows, k.IP], lines[rows, k.MINUTE], counters)
-        numbers = source.numbers(lines[rows, k.NUMBER])
-        self._samples.add(Sampled(extents, keys, hashes[rows], numbers, sizes, texts))
-
-    def _texts_of(self, source: _Source, lines: Lines) -> tuple[Ends, Sizes, Text]:
-        """How these lines are kept: an order of them, and in that their sizes and texts."""
-        k = self._k
-        data, starts, stops = source.places(*lines.T[[k.NUMBER, k.START, k.END]])
-        sizes = np.empty(len(lines), np.int32)
-        texts = np.empty(int((stops - starts).sum()) + END_OF_TEXT * len(lines), np.uint8)
-        texts = texts[: self._kept.copy_texts(data, starts, stops, _SHORT, texts, sizes)]
-        others = (sizes < 0).nonzero()[0]
-        if not len(others):
-            return np.arange(len(lines)), sizes, texts
-        spelled = [
-            self._text_of(source.line(number, start, stop), bytes(source.text[start:stop]))
-            for start, stop, number in lines[others][:, [k.START, k.END, k.NUMBER]].tolist()
-        ]
-        more = Texts.of(pl.Series(spelled, dtype=pl.String))
-        copied = (sizes >= 0).nonzero()[0]
-        return (
-            np.append(copied, others),
-            np.append(sizes[copied], more.sizes),
-            np.append(texts, more.joined),
-        )
-
-    def _text_of(self, line: bytes, access_line: bytes) -> str:
-        if len(line) <= _SHORT and line.isascii():
-            return line.decode()
-        event = _parse(access_line)
-        return self._builder.sample_text(event, line, self._builder.judge(event))
-
-    def _make_room_for_results(self) -> None:
-        results = (self._packed, self._values, self._samples)
-        if sum(result.size for result in results) > _MOST_BYTES:
-            for result in results:
-                result.compact()
-            if 2 * sum(result.size for result in results) > _MOST_BYTES:
-                self.spill()
-
-    def _drain(self) -> None:
-        used = self._counts.nonzero()[0]
-        if len(used):
-            self._packed.add(self._extent, self._keys[used], self._counts[used])
-            self._counts.fill(0)
-            self._used[0] = 0
-
-    def drop(self, extent: int) -> None:
-        self._drain()
-        # the number may be given again, and what is full then is another place
-        self._full_counts.fill(0)
-        self._packed.drop(extent)
-        self._values.drop(extent)
-        self._samples.drop(extent)
-
-    def spill(self) -> None:
-        """Everything counted so far is written; none is left here."""
-        self._drain()
-        ips = self._names()
-        counters = Names.of(pl.Series(list(self._outcomes.counters), dtype=pl.String))
-        of_values = Names.of(pl.Series(list(self._outcomes.value_counters), dtype=pl.String))
-        self._builder.write_columns(
-            self._packed.pop(ips, counters),
-            self._values.pop(ips, of_values),
-            self._samples.pop(ips, counters),
-        )
-
-    def _names(self) -> Names:
-        """Canonical texts of the addresses that have counts."""
-        there = self._packed.ips(int(self._state[self._k.S_IPS]))
-        addresses = self._ip_keys[: len(there)][there]
-        names = Names.of(name_addresses(addresses))
-        ranks = np.zeros(len(there), np.uint64)
-        ranks[there] = names.ranks
-        return Names(names.texts, ranks)
-
-
-def _parse(line: bytes) -> Event:
-    parsed = parse_access(line, _CLOCK)
-    if not isinstance(parsed, tuple):
-        raise AssertionError(f"the kernel took a line that is not regular: {line!r}")  # noqa: TRY004
-    return parsed[0]
-
-
-def _make_texts(kernel: Any, slots: int) -> Any:  # noqa: ANN401 -- kernel.Texts
-    return kernel.Texts(
-        slots=np.zeros(slots, np.uint64),
-        records=np.zeros((slots // 2, kernel.TEXT_COLUMNS), np.int32),
-        arena=np.zeros(slots // 2 * _MEAN_BYTES + 8 * kernel.MAX_LINE, np.uint8),
-        size=np.zeros(2, np.int64),
-    )
-
-
-def _is_nearly_full(texts: Any, kernel: Any) -> bool:  # noqa: ANN401 -- kernel.Texts
-    count, size = texts.size.tolist()
-    margin = max(len(texts.arena) // 8, 4 * kernel.MAX_LINE)
-    return bool(5 * count > 2 * len(texts.slots) or size + margin > len(texts.arena))
-
-
-def _empty(texts: Any) -> None:  # noqa: ANN401 -- kernel.Texts
-    texts.slots.fill(0)
-    texts.size.fill(0)
-
-
-def _room(texts: Any, first: int, kernel: Any) -> int:  # noqa: ANN401 -- kernel.Texts
-    """Bytes that the views of the texts from *first* on can have."""
-    count, size = texts.size.tolist()
-    return int(kernel.VIEWS * (size - texts.records[first, kernel.OFFSET] + count - first) + 64)
-
-
-def _bytes_of(texts: Any, numbers: Rows, kernel: Any) -> list[bytes]:  # noqa: ANN401 -- kernel.Texts
-    """The texts with these numbers."""
-    starts = texts.records[numbers, kernel.OFFSET]
-    stops = starts + texts.records[numbers, kernel.LENGTH]
-    arena = texts.arena.data
-    return [bytes(arena[a:b]) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+    is_kept = is_compiled(__file__, "scanning_kernel.scan_lines")
+    return _COLD_BYTES if is_kept else _COLD_BYTES * _COMPILING

@@ -11,6 +11,7 @@ import polars as pl
 
 from tasks.detect.columns import Column, Columns, Named, Texts
 from tasks.detect.rules import MAX_DISTINCT_VALUES
+from tasks.detect.sampling_kernel import gather_texts, mark_lowest
 
 Words = npt.NDArray[np.uint64]
 Extents = npt.NDArray[np.uint32]
@@ -154,9 +155,8 @@ class Slots(NamedTuple):
 class PackedSamples:
     """Lines that may be samples, reduced again and again to those that are."""
 
-    def __init__(self, kept: Any, slots: Callable[[], Slots]) -> None:  # noqa: ANN401 -- a module
-        """There is none yet; *kept* is the compiled half."""
-        self._kept = kept
+    def __init__(self, slots: Callable[[], Slots]) -> None:
+        """There is none yet."""
         self._slots = slots
         self._pieces: list[Sampled] = []
         self._is_compact = True
@@ -207,7 +207,7 @@ class PackedSamples:
         keep = np.zeros(len(keys), np.bool_)
         order = _order(hashes, extents, places)
         slots = self._slots()
-        self._kept.mark_lowest(
+        mark_lowest(
             order, extents, places, hashes, numbers, counters,
             slots.ends, slots.numbers, slots.limits, keep,
         )  # fmt: skip
@@ -227,11 +227,12 @@ class PackedSamples:
             pieces[number] = _NO_LINES
         return Sampled(*columns, np.concatenate(texts))  # type: ignore[call-arg]  # five columns
 
-    def _gather_texts(self, lines: Sampled, order: Numbers) -> Bytes:
+    @staticmethod
+    def _gather_texts(lines: Sampled, order: Numbers) -> Bytes:
         """The texts of these lines, one after the other."""
         starts = lines.sizes.cumsum(dtype=np.int64) - lines.sizes
         texts = np.empty(int(lines.sizes[order].sum(dtype=np.int64)), np.uint8)
-        self._kept.gather_texts(lines.texts, starts[order], lines.sizes[order], texts)
+        gather_texts(lines.texts, starts[order], lines.sizes[order], texts)
         return texts
 
 
@@ -261,7 +262,7 @@ def _name_ipv6(address: bytes) -> str:
 
 
 def pack(ips: npt.ArrayLike, minutes: npt.ArrayLike, counters: npt.ArrayLike) -> Words:
-    """Keys, as kernel.count_lines makes them."""
+    """Keys, as settling_kernel.pack_place makes them."""
     ip, minute, counter = (np.asarray(part, np.uint64) for part in (ips, minutes, counters))
     keys: Words = ip << np.uint64(MINUTE_BITS + COUNTER_BITS)
     keys |= minute << np.uint64(COUNTER_BITS) | counter

@@ -19,9 +19,11 @@ from tasks.collect import lines as lines_module
 from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.parser import parse_line
 from tasks.collect.reader import read_extents
+from tasks.detect import blocks as blocks_module
+from tasks.detect import classes as classes_module
 from tasks.detect import engine as engine_module
-from tasks.detect import kernel
 from tasks.detect import outcomes as outcomes_module
+from tasks.detect import reducing_kernel as reducing
 from tasks.detect.decode import view
 from tasks.detect.proving import Prover, Views, widen
 from tasks.detect.rules import load_rules
@@ -243,7 +245,7 @@ def test_full_tables_change_nothing(monkeypatch):
     )
     for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
                        "MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9, "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
-        monkeypatch.setattr(engine_module, name, size)
+        monkeypatch.setattr(blocks_module, name, size)
     monkeypatch.setattr(outcomes_module, "MAX_OUTCOMES", 1 << 6)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 16)
 
@@ -331,7 +333,7 @@ def test_any_number_of_combinations_can_be_counted(monkeypatch):
     data = b"".join(lines) + b"".join(line.replace(b" - - ", b" x y z [ ") for line in lines)
     data += b"".join(lines[::-1])
     expected = counted(data, SHIPPED, is_compiled=False)[:2]
-    monkeypatch.setattr(engine_module, "MAX_COUNTERS", 64)
+    monkeypatch.setattr(blocks_module, "MAX_COUNTERS", 64)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 14)
 
     assert counted(data, SHIPPED, is_compiled=True)[:2] == expected
@@ -366,7 +368,7 @@ def test_rules_may_ask_any_number_of_things_of_a_path(monkeypatch):
     assert tuple(found) == expected
     assert not builder.slowed_by
 
-    monkeypatch.setattr(kernel, "MAX_FACTS", 64)
+    monkeypatch.setattr(classes_module, "MAX_FACTS", 64)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 14)
     assert counted(data, rules, is_compiled=True)[:2] == expected
 
@@ -405,8 +407,8 @@ texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 def reduce(text: str, *, is_url: bool) -> list[bytes] | None:
     """The views that the kernel writes, or None where it refuses."""
     source = np.frombuffer(text.encode() + bytes(8), np.uint8)
-    target = np.zeros(kernel.VIEWS * len(source) + 64, np.uint8)
-    end = kernel.reduce_text(source, 0, len(text.encode()), is_url, target, 0)
+    target = np.zeros(reducing.VIEWS * len(source) + 64, np.uint8)
+    end = reducing.reduce_text(source, 0, len(text.encode()), is_url, target, 0)
     return None if end < 0 else bytes(target[:end]).split(b"\n")[:-1]
 
 
@@ -434,7 +436,7 @@ def test_plain_texts_have_one_view(text):
     """A text that is called plain has one view, and what is after its first `?` has its end."""
     source = np.frombuffer(text.encode() + bytes(8), np.uint8)
     target = np.zeros(len(source) + 64, np.uint8)
-    end = kernel._reduce_plain(source, 0, len(text.encode()), target, 0)
+    end = reducing._reduce_plain(source, 0, len(text.encode()), target, 0)
     if end < 0:
         return
     found = bytes(target[:end]).decode()
@@ -541,7 +543,7 @@ def test_without_a_compiler_the_exact_path_counts(monkeypatch):
         for n in range(500)
     )
     expected = counted(data, SHIPPED, is_compiled=True)[:2]
-    monkeypatch.setattr(engine_module, "load_kernel", fail_to_load)
+    monkeypatch.setattr(engine_module, "load_counter", fail_to_load)
     *found, _, builder = counted_by(data, SHIPPED, is_compiled=True)
 
     assert tuple(found) == expected

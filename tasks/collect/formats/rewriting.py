@@ -120,11 +120,12 @@ class Rewriter:
         _seen_bytes[function] += len(block)
         if _seen_bytes[function] < _worth_bytes(function):
             return None
+        from tasks.collect import kernel as compiled
         from tasks.collect.formats import rewriting_kernel as kernel
 
         size = len(block)
-        if self._data.size < size + kernel.PADDING:
-            self._data = np.zeros(size + kernel.PADDING, np.uint8)
+        if self._data.size < size + compiled.PADDING:
+            self._data = np.zeros(size + compiled.PADDING, np.uint8)
             # no line of a few bytes is rewritten
             self._out = np.empty(4 * size + 1024, np.uint8)
         self._data[:size] = np.frombuffer(block, np.uint8)
@@ -270,7 +271,7 @@ def _number_keys(kernel: _Kernel) -> tuple[Any, dict[Place, int]]:
             numbers.setdefault(place[:depth], len(numbers))
         numbers.setdefault((".".join(place),), len(numbers))
     texts = [place[-1].encode() if place else b"" for place in numbers]
-    arena = np.frombuffer(b"".join(texts) + bytes(kernel.PADDING), np.uint8).copy()
+    arena = np.frombuffer(b"".join(texts) + bytes(64), np.uint8).copy()
     records = np.zeros((len(numbers), kernel.KEY_COLUMNS), np.int64)
     keys = kernel.Keys(np.zeros(_KEY_SLOTS, np.int64), records, arena)
     start = 0
@@ -284,11 +285,15 @@ def _number_keys(kernel: _Kernel) -> tuple[Any, dict[Place, int]]:
     return keys, numbers
 
 
+def is_compiled(module: str, function: str) -> bool:
+    """Whether Numba has kept a function of a module for this Python."""
+    folder = os.environ.get("NUMBA_CACHE_DIR") or Path(module).with_name("__pycache__")
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return any(Path(folder).rglob(f"{function}-*.{version}.nbi"))
+
+
 @cache
 def _worth_bytes(function: str) -> int:
     """From how many bytes on a function of the kernel is worth its time to load or compile."""
-    kept = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(kept) if kept else Path(__file__).with_name("__pycache__")
-    version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    is_compiled = any(folder.rglob(f"rewriting_kernel.{function}-*.{version}.nbi"))
-    return _WORTH_LOADING if is_compiled else _WORTH_COMPILING
+    is_kept = is_compiled(__file__, f"rewriting_kernel.{function}")
+    return _WORTH_LOADING if is_kept else _WORTH_COMPILING

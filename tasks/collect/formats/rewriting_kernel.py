@@ -1,27 +1,33 @@
 """
-The compiled half of `rewriting`: lines of other formats into access lines, without the GIL.
+The compiled half of `rewriting`: lines of other formats into access lines.
 
-Numba compiles these functions as it does `tasks.detect.kernel`, and the same holds here: they only
-ever refuse. A line of which they are not sure is left to its own format, which defines what it
-says; what they accept they write as an access line of which `parse_access` says the same.
-
-A line is taken apart into the spans of what it says, by slots, and written from them.
+A line of which it is not sure is left to its own format, which defines what it says; what it
+accepts it writes as an access line of which `parse_access` says the same. A line is taken apart
+into the spans of what it says, by slots, and written from them.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-njit = partial(numba.njit, cache=True, nogil=True, _nrt=False)
-"""Compiled without counting references to arrays: see `tasks.detect.kernel`."""
+from tasks.collect.kernel import (
+    ONE,
+    P1,
+    P2,
+    ZERO,
+    count_trailing_zeros,
+    load,
+    load64,
+    locate,
+    low_bytes,
+    njit,
+    read_hex,
+    splat,
+)
 
-PADDING = 64
-"""Bytes after the end of a buffer that may be read or written and never matter."""
 MAX_PLANS = 128
 MAX_DEPTH = 32
 
@@ -50,10 +56,6 @@ KEY_COLUMNS = 4
 # what else a value can be in: an object or a list that does not matter; below, lists that do
 _UNKNOWN, _LIST = -1, -2
 
-_P1 = np.uint64(11400714785074694791)
-_P2 = np.uint64(14029467366897019727)
-_0 = np.uint64(0)
-_1 = np.uint64(1)
 _MONTHS = tuple(b"JanFebMarAprMayJunJulAugSepOctNovDec")
 _QUOTE, _NO_IDENTITY, _TIME, _REQUEST = (tuple(text) for text in (b' "', b" - ", b" [", b'] "'))
 _STATUS, _NO_SIZE, _PROTOCOL, _UTC = (
@@ -106,32 +108,6 @@ class Plans(NamedTuple):
     modes: Any
 
 
-@intrinsic
-def _load64(_typing: Any, array: Any, _index: Any) -> Any:
-    """Eight bytes at any position, as a number."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        word = ir.IntType(64)
-        loaded = builder.load(builder.bitcast(builder.gep(data, [args[1]]), word.as_pointer()))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(array, types.intp), generate
-
-
-def _locate32(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Where 32 bytes are, at any position."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
-
-
-def _load32(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    loaded = builder.load(_locate32(context, builder, kind, array, index))
-    loaded.align = 1
-    return loaded
-
-
 _VECTOR = ir.VectorType(ir.IntType(8), 32)
 
 
@@ -140,8 +116,9 @@ def _copy32(_typing: Any, source: Any, _from: Any, target: Any, _to: Any) -> Any
     """Copy 32 bytes from any position to any other."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        loaded = _load32(context, builder, signature.args[0], args[0], args[1])
-        place = _locate32(context, builder, signature.args[2], args[2], args[3])
+        kinds = signature.args
+        loaded = load(context, builder, kinds[0], args[0], args[1], _VECTOR)
+        place = locate(context, builder, kinds[2], args[2], args[3], _VECTOR)
         builder.store(loaded, place).align = 1
         return context.get_dummy_value()
 
@@ -154,9 +131,9 @@ def _is_within(_typing: Any, array: Any, _index: Any, ranges: Any, _at: Any) -> 
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds, size = signature.args, ir.IntType(64)(32)
-        loaded = _load32(context, builder, kinds[0], args[0], args[1])
-        least = _load32(context, builder, kinds[2], args[2], args[3])
-        more = _load32(context, builder, kinds[2], args[2], builder.add(args[3], size))
+        loaded = load(context, builder, kinds[0], args[0], args[1], _VECTOR)
+        least = load(context, builder, kinds[2], args[2], args[3], _VECTOR)
+        more = load(context, builder, kinds[2], args[2], builder.add(args[3], size), _VECTOR)
         within = builder.icmp_unsigned("<=", builder.sub(loaded, least), more)
         found = builder.bitcast(within, ir.IntType(32))
         return builder.icmp_unsigned("==", found, ir.IntType(32)(0xFFFFFFFF))
@@ -169,29 +146,16 @@ def _find_odd(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any) 
     """Which of 32 bytes are not printable ASCII, or are one of two: a bit each."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        byte, lane = ir.IntType(8), ir.IntType(32)
-        loaded = _load32(context, builder, signature.args[0], args[0], args[1])
-
-        def splat(value: Any) -> Any:
-            one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, lane(0))
-            zeros = ir.Constant(ir.VectorType(lane, 32), [0] * 32)
-            return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), zeros)
-
-        shifted = builder.sub(loaded, splat(byte(32)))
-        found = builder.icmp_unsigned(">", shifted, splat(byte(94)))
+        byte = ir.IntType(8)
+        loaded = load(context, builder, signature.args[0], args[0], args[1], _VECTOR)
+        shifted = builder.sub(loaded, splat(builder, byte(32), _VECTOR))
+        found = builder.icmp_unsigned(">", shifted, splat(builder, byte(94), _VECTOR))
         for wanted in args[2:]:
-            found = builder.or_(found, builder.icmp_unsigned("==", loaded, splat(wanted)))
-        return builder.bitcast(found, lane)
+            same = builder.icmp_unsigned("==", loaded, splat(builder, wanted, _VECTOR))
+            found = builder.or_(found, same)
+        return builder.bitcast(found, ir.IntType(32))
 
     return types.uint32(array, types.intp, types.uint8, types.uint8), generate
-
-
-@intrinsic
-def _count_trailing_zeros(_typing: Any, _mask: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(1))
-
-    return types.uint32(types.uint32), generate
 
 
 @njit(inline="always")
@@ -201,7 +165,7 @@ def _find(data, start, end, first, second):
     while position < end:
         mask = _find_odd(data, position, first, second)
         if mask:
-            position += np.int64(_count_trailing_zeros(mask))
+            position += np.int64(count_trailing_zeros(mask))
             return position if position < end else end
         position += 32
     return end
@@ -216,12 +180,6 @@ def _find_feed(data, start, end):
 
 
 @njit(inline="always")
-def _low_bytes(count):
-    """Ones in so many of the low bytes."""
-    return (_1 << np.uint64(8 * count)) - _1 if count < 8 else ~_0
-
-
-@njit(inline="always")
 def _is_digit(byte):
     return 48 <= byte <= 57
 
@@ -232,21 +190,9 @@ def _is_letter(byte):
 
 
 @njit(inline="always")
-def _read_hex(byte):
-    """The value of a hexadecimal digit, or -1."""
-    if 48 <= byte <= 57:
-        return np.int64(byte) - 48
-    if 97 <= byte <= 102:
-        return np.int64(byte) - 87
-    if 65 <= byte <= 70:
-        return np.int64(byte) - 55
-    return np.int64(-1)
-
-
-@njit(inline="always")
 def _read_byte(data, at):
     """The value of two hexadecimal digits, or -1."""
-    high, low = _read_hex(data[at]), _read_hex(data[at + 1])
+    high, low = read_hex(data[at]), read_hex(data[at + 1])
     return high * 16 + low if high >= 0 and low >= 0 else np.int64(-1)
 
 
@@ -430,7 +376,7 @@ def _write_client(data, span, out, at):
         start, end = start + 1, end - 1
     for position in range(start, end):
         byte = data[position]
-        if byte != 58 and byte != 46 and _read_hex(byte) < 0:
+        if byte != 58 and byte != 46 and read_hex(byte) < 0:
             return np.int64(-1)
         out[at] = byte
         at += 1
@@ -617,10 +563,10 @@ def _keep_line(start, stop, written, state, places, refused):
 
 @njit(inline="always")
 def _hash_key(data, start, length, parent):
-    first = _load64(data, start) & _low_bytes(length)
-    last = _load64(data, start + length - 8) if length >= 8 else _0
-    h = (first ^ (np.uint64(length) << np.uint64(56)) ^ np.uint64(parent)) * _P1
-    h = (h ^ (h >> np.uint64(32)) ^ last) * _P2
+    first = load64(data, start) & low_bytes(length)
+    last = load64(data, start + length - 8) if length >= 8 else ZERO
+    h = (first ^ (np.uint64(length) << np.uint64(56)) ^ np.uint64(parent)) * P1
+    h = (h ^ (h >> np.uint64(32)) ^ last) * P2
     return h ^ (h >> np.uint64(29))
 
 
@@ -632,7 +578,7 @@ def number_key(number, keys):
     mask = np.uint64(keys.slots.size - 1)
     slot = h & mask
     while keys.slots[np.int64(slot)]:
-        slot = (slot + _1) & mask
+        slot = (slot + ONE) & mask
     keys.slots[np.int64(slot)] = number
 
 
@@ -647,11 +593,11 @@ def _find_key(data, start, end, parent, slots, records, arena):
         if records[number, PARENT] == parent and records[number, LENGTH] == length:
             begin, is_equal = np.int64(records[number, BEGIN]), True
             for offset in range(0, length, 8):
-                different = _load64(data, start + offset) ^ _load64(arena, begin + offset)
-                is_equal = is_equal and different & _low_bytes(length - offset) == _0
+                different = load64(data, start + offset) ^ load64(arena, begin + offset)
+                is_equal = is_equal and different & low_bytes(length - offset) == ZERO
             if is_equal:
                 return number
-        slot = (slot + _1) & mask
+        slot = (slot + ONE) & mask
         number = np.int64(slots[np.int64(slot)])
     return np.int64(-1)
 
@@ -735,7 +681,7 @@ def _read_number(data, start):
 @njit()
 def _read_word(data, at):
     """(end of `true`, `false` or `null`, its kind); the end is -1 for anything else."""
-    word = _load64(data, at) & np.uint64(0xFFFFFFFF)
+    word = load64(data, at) & np.uint64(0xFFFFFFFF)
     if word == np.uint64(0x6C6C756E):
         return np.int64(at + 4), NOTHING
     if word == np.uint64(0x65757274):
@@ -755,7 +701,7 @@ def _skip_blanks(data, at):
 def _read_object(data, start, stop, slots, records, arena, stack, present, values):
     """Whether the line is one object, as orjson has it, without known keys that come twice."""
     for word in range(present.size):
-        present[word] = _0
+        present[word] = ZERO
     depth, at, is_first = 0, start + 1, True
     stack[0] = 0
     while True:
@@ -777,7 +723,7 @@ def _read_object(data, start, stop, slots, records, arena, stack, present, value
                     return False
                 at = _skip_blanks(data, at + 1)
                 if number >= 0:
-                    bit = _1 << np.uint64(number & 63)
+                    bit = ONE << np.uint64(number & 63)
                     if present[number >> 6] & bit:
                         return False
                     present[number >> 6] |= bit
@@ -894,11 +840,11 @@ def _read_time(data, spans, times):
 @njit()
 def _write_log(data, spans, start, out, at):
     """Write the access line that a container wrote, as Docker keeps it, or -1; see `container`."""
-    span, name = spans[LINE], _load64(data, spans[STREAM, START]) & _low_bytes(6)
+    span, name = spans[LINE], load64(data, spans[STREAM, START]) & low_bytes(6)
     is_named = name == _STDOUT or name == _STDERR
     if span[START] != start + 8 or not is_named or spans[STREAM, END] - spans[STREAM, START] != 6:
         return np.int64(-1)
-    if span[KIND] != ESCAPED or _read_hex(data[span[START]]) < 0:
+    if span[KIND] != ESCAPED or read_hex(data[span[START]]) < 0:
         return np.int64(-1)
     if data[span[END] - 2] == 92 and data[span[END] - 1] == 110:
         span[END] -= 2

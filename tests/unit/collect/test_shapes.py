@@ -5,13 +5,14 @@ import pytest
 
 from tasks.collect.formats import rewriting_kernel as kernel
 from tasks.collect.formats import shapes
+from tasks.collect.kernel import PADDING
 
 SLOTS = {"CLIENT": kernel.CLIENT, "STATUS": kernel.STATUS, "AGENT": kernel.AGENT}
 
 
 def read(shape: str, line: bytes) -> dict[str, bytes] | None:
     """What is in the slots after *line* was read; None when it does not have the shape."""
-    data = np.frombuffer(line + b"\n" + bytes(kernel.PADDING), np.uint8)
+    data = np.frombuffer(line + b"\n" + bytes(PADDING), np.uint8)
     spans = np.zeros((kernel.SLOTS, 3), np.int64)
     table = shapes.make_table(kernel, shape + "{=OF_PATH}")
     if kernel._read_fields(data, 0, len(line), table, spans) == kernel.NO_MODE:
@@ -55,7 +56,7 @@ def test_shapes(shape, line, said):
 def test_no_line_goes_on_in_the_next_one():
     """What a line lacks at its end is not taken from the line after it."""
     line = b'404 "x'
-    data = np.frombuffer(line + b'\n" 404\n' + bytes(kernel.PADDING), np.uint8)
+    data = np.frombuffer(line + b'\n" 404\n' + bytes(PADDING), np.uint8)
     spans = np.zeros((kernel.SLOTS, 3), np.int64)
     table = shapes.make_table(kernel, '{STATUS:digits} "{AGENT:text}" {=OF_PATH}')
 

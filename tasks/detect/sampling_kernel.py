@@ -1,21 +1,13 @@
-"""
-The compiled half of what is kept of counted lines as samples.
-
-A file of its own, beside `kernel`, because nothing here calls what is there: Numba would not notice
-when that changes. Rows are those of `kernel.scan_lines`, keys those of `packed.pack`.
-"""
+"""The compiled half of samples: which lines may be kept, which are, and their texts."""
 
 import numpy as np
-from numba import njit
 
+from tasks.collect.kernel import ZERO, njit
 from tasks.detect.columns import END_OF_TEXT
-from tasks.detect.kernel import IP, MINUTE
-
-_0 = np.uint64(0)
-_P1 = np.uint64(11400714785074694791)
+from tasks.detect.settling_kernel import pack_place
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def choose_lines(
     count, lines, outcomes, hashes, outcome_counters, outcome_shares, outcome_limits, has_values,
     full_keys, full_counts, full_hashes, samples, valued,
@@ -37,15 +29,10 @@ def choose_lines(
             valued[others] = row
             others += 1
         h = hashes[row]
-        if h & outcome_shares[outcome] != _0:
+        if h & outcome_shares[outcome] != ZERO:
             continue
-        key = (
-            (np.uint64(lines[row, IP]) << np.uint64(40))
-            | (np.uint64(lines[row, MINUTE]) << np.uint64(13))
-            | np.uint64(outcome_counters[outcome])
-        )
-        mixed = key * _P1
-        slot = np.int64((mixed ^ (mixed >> np.uint64(32))) & mask)
+        key, mixed = pack_place(lines[row], outcome_counters[outcome])
+        slot = np.int64(mixed & mask)
         if full_keys[slot] != key:
             full_keys[slot], full_counts[slot] = key, 0
         known, limit = np.int64(full_counts[slot]), np.int64(outcome_limits[outcome])
@@ -63,38 +50,7 @@ def choose_lines(
     return found, others
 
 
-@njit(cache=True, nogil=True)
-def copy_texts(data, starts, ends, most, target, sizes):
-    """
-    Copy texts to *target*, with their ends, and their sizes to *sizes*.
-
-    Of a text that is longer than *most* or not plain ASCII, nothing is copied; its size is -1.
-
-    Returns:
-        How many bytes are in *target*.
-    """
-    at = np.int64(0)
-    for number in range(starts.size):
-        start, end = np.int64(starts[number]), np.int64(ends[number])
-        size, bits = end - start, np.uint8(0)
-        if size > most:
-            sizes[number] = -1
-            continue
-        text, copy = data[start:end], target[at : at + size]
-        for offset in range(size):
-            byte = text[offset]
-            copy[offset] = byte
-            bits |= byte
-        if bits >= 128:
-            sizes[number] = -1
-            continue
-        target[at + size], target[at + size + 1] = 13, 10
-        sizes[number] = size + END_OF_TEXT
-        at += size + END_OF_TEXT
-    return at
-
-
-@njit(cache=True, nogil=True)
+@njit(_nrt=True)
 def mark_lowest(order, extents, places, hashes, numbers, counters, slot_ends, slots, limits, keep):
     """
     Mark the lines that are among the lowest hashes of a slot of theirs.
@@ -134,7 +90,38 @@ def mark_lowest(order, extents, places, hashes, numbers, counters, slot_ends, sl
             keep[row] |= seen[slot] <= limits[slot]
 
 
-@njit(cache=True, nogil=True)
+@njit()
+def copy_texts(data, starts, ends, most, target, sizes):
+    """
+    Copy texts to *target*, with their ends, and their sizes to *sizes*.
+
+    Of a text that is longer than *most* or not plain ASCII, nothing is copied; its size is -1.
+
+    Returns:
+        How many bytes are in *target*.
+    """
+    at = np.int64(0)
+    for number in range(starts.size):
+        start, end = np.int64(starts[number]), np.int64(ends[number])
+        size, bits = end - start, np.uint8(0)
+        if size > most:
+            sizes[number] = -1
+            continue
+        text, copy = data[start:end], target[at : at + size]
+        for offset in range(size):
+            byte = text[offset]
+            copy[offset] = byte
+            bits |= byte
+        if bits >= 128:
+            sizes[number] = -1
+            continue
+        target[at + size], target[at + size + 1] = 13, 10
+        sizes[number] = size + END_OF_TEXT
+        at += size + END_OF_TEXT
+    return at
+
+
+@njit()
 def gather_texts(texts, starts, sizes, target):
     """Copy the texts of these starts and sizes to *target*, one after the other."""
     at = np.int64(0)

@@ -1,0 +1,594 @@
+"""
+The compiled half of lines: bytes become columns, in one pass.
+
+`scan_lines` takes the regular lines of `formats.access`, whose grammar is there, and refuses the
+others; addresses and texts have numbers in the end.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tasks.collect.kernel import (
+    ONE,
+    P1,
+    P2,
+    P3,
+    P4,
+    P5,
+    PADDING,
+    ZERO,
+    count_trailing_zeros,
+    load,
+    load64,
+    njit,
+    splat,
+)
+from tasks.detect.numbering_kernel import (
+    KIND_AGENT,
+    KIND_REFERRER,
+    KIND_REQUEST,
+    MAX_LINE,
+    OFFSET,
+    TEXT_COLUMNS,
+    has_room,
+    hash_text,
+    number_text,
+)
+
+# columns of a scanned line
+START, END, IP, MINUTE, STATUS, REQUEST, REFERRER, AGENT, NUMBER = range(9)
+REQUEST_END, REFERRER_END, AGENT_END = range(9, 12)
+LINE_COLUMNS: Final = 12
+# 64-bit columns: hashes of the texts, both halves of the address, and the hash of the line
+OF_REQUEST, OF_REFERRER, OF_AGENT, IP_HIGH, IP_LOW, OF_LINE = range(6)
+WORD_COLUMNS: Final = 6
+NO_STATUS: Final = 1000
+# which user names are taken
+ALL_USERS, PLAIN_USERS, NO_USERS = range(3)
+# what is carried from call to call
+S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_IPS, S_FIRST, S_LAST = range(9)
+STATE_SIZE: Final = 9
+_VECTOR = ir.VectorType(ir.IntType(8), PADDING)
+
+
+# lines
+
+
+@njit()
+def scan_lines(
+    data, end, since, until, users, seed, state, lines, words, refused,
+    ip_slots, ip_keys, requests, others,
+):  # fmt: skip
+    """
+    Read lines from state[S_POSITION] until *end*, or until a table could become too small.
+
+    Lines outside [since, until) are understood and dropped. S_COUNT counts all lines. By status,
+    *users* says which user names a line can have.
+    """
+    start = position = state[S_POSITION]
+    while position < end:
+        size, more = position - start, state[S_LINES] + 1
+        if (
+            more > lines.shape[0]
+            or state[S_REFUSED] >= refused.shape[0]
+            or 2 * (state[S_IPS] + more) > ip_slots.size
+            or not has_room(requests, more, size)
+            or not has_room(others, 2 * more, size)
+        ):
+            break
+        feed = _find(data, position, end, np.uint8(10), np.uint8(10))
+        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        state[S_COUNT] += 1
+        if not _scan_line(data, position, stop, since, until, users, seed, state, lines, words):
+            row = state[S_REFUSED]
+            refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
+            state[S_REFUSED] = row + 1
+        position = feed + 1
+    state[S_POSITION] = position
+    _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others)
+
+
+@njit(inline="always")
+def _scan_line(data, start, stop, since, until, users, seed, state, lines, words):
+    """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
+    if stop - start > MAX_LINE or stop - start < 48:
+        return False
+    # client, `-`, user
+    address, at = _read_ipv4(data, start, stop)
+    if address >= 0:
+        high, low = ZERO, np.uint64(address) | np.uint64(0xFFFF00000000)
+    else:
+        at, high, low = _read_ipv6(data, start, stop)
+        if at < 0:
+            return False
+        if high == ZERO and (low >> np.uint64(32)) == np.uint64(0xFFFF):
+            return False  # an IPv4 address in IPv6 form
+    if at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
+        return False
+    at += 3
+    user = user_end = np.int64(0)
+    if data[at] != 45 or data[at + 1] != 32:
+        user = at
+        while at < stop and data[at] > 32 and data[at] != 34 and data[at] != 91:
+            at += 1
+        if at == user:
+            return False
+        user_end = at
+    else:
+        at += 1
+    # ` [22/Feb/2026:22:10:01 +0300] "`
+    if at + 32 > stop or data[at] != 32 or data[at + 1] != 91 or data[at + 28] != 93:
+        return False
+    if data[at + 29] != 32 or data[at + 30] != 34:
+        return False
+    at += 2
+    known = state[S_MINUTE]
+    if known >= 0 and (
+        load64(data, at) == load64(data, known)
+        and load64(data, at + 8) == load64(data, known + 8)
+        and data[at + 16] == data[known + 16]
+        and data[at + 17] == data[known + 17]
+        and data[at + 20] == data[known + 20]
+        and data[at + 21] == data[known + 21]
+        and load64(data, at + 18) >> np.uint64(32) == load64(data, known + 18) >> np.uint64(32)
+    ):
+        minute_start = state[S_MINUTE_START]
+    else:
+        minute_start = _read_minute(data, at)
+        if minute_start < 0:
+            return False
+        state[S_MINUTE], state[S_MINUTE_START] = at, minute_start
+    second = _digits(data, at + 18, 2)
+    if second < 0 or second > 60:
+        return False
+    timestamp = minute_start + min(second, 59)
+    # `request" 200 1234`
+    request = at + 29
+    request_end = _close_quote(data, request, stop)
+    if request_end < 0 or request_end + 4 > stop or data[request_end + 1] != 32:
+        return False
+    at = request_end + 2
+    status = np.int64(NO_STATUS)
+    if data[at] == 45:
+        at += 1
+    else:
+        status = np.int64(0)
+        begin = at
+        while at < stop and 48 <= data[at] <= 57:
+            status = status * 10 + data[at] - 48
+            at += 1
+        if not 1 <= at - begin <= 3:
+            return False
+    if at + 1 >= stop or data[at] != 32:
+        return False
+    is_taken = users[status] == ALL_USERS or not user
+    if not is_taken and users[status] == PLAIN_USERS:
+        is_taken = _is_plain_name(data, user, user_end)
+    if not is_taken:
+        return False
+    at += 1
+    if data[at] == 45:
+        at += 1
+    else:
+        begin = at
+        at += _count_digits(data, at)
+        if at == begin + 8:
+            while at < stop and 48 <= data[at] <= 57:
+                at += 1
+        if not 1 <= at - begin <= 18 or at > stop:
+            return False
+    # nothing, or ` "referrer" "agent"` and anything after a space
+    referrer = referrer_end = agent = agent_end = np.int64(0)
+    if at < stop:
+        if at + 6 > stop or data[at] != 32 or data[at + 1] != 34:
+            return False
+        referrer = at + 2
+        referrer_end = _close_quote(data, referrer, stop)
+        if referrer_end < 0 or referrer_end + 4 > stop:
+            return False
+        if data[referrer_end + 1] != 32 or data[referrer_end + 2] != 34:
+            return False
+        agent = referrer_end + 3
+        agent_end = _close_quote(data, agent, stop)
+        if agent_end < 0 or (agent_end + 1 < stop and data[agent_end + 1] != 32):
+            return False
+    if not since <= timestamp < until:
+        return True
+    state[S_FIRST] = min(state[S_FIRST], timestamp)
+    state[S_LAST] = max(state[S_LAST], timestamp)
+    row = state[S_LINES]
+    lines[row, START], lines[row, END] = start, stop
+    lines[row, MINUTE], lines[row, STATUS] = timestamp // 60, status
+    lines[row, NUMBER] = state[S_COUNT]
+    lines[row, REQUEST], lines[row, REQUEST_END] = request, request_end
+    words[row, IP_HIGH], words[row, IP_LOW] = high, low
+    words[row, OF_LINE] = hash_bytes(data, start, stop, ZERO)
+    words[row, OF_REQUEST] = hash_text(data, request, request_end - request, seed)
+    words[row, OF_REFERRER] = words[row, OF_AGENT] = ZERO
+    lines[row, REFERRER] = lines[row, AGENT] = -1
+    if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
+        lines[row, REFERRER], lines[row, REFERRER_END] = referrer, referrer_end
+        words[row, OF_REFERRER] = hash_text(data, referrer, referrer_end - referrer, seed)
+    if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
+        lines[row, AGENT], lines[row, AGENT_END] = agent, agent_end
+        words[row, OF_AGENT] = hash_text(data, agent, agent_end - agent, seed + ONE)
+    state[S_LINES] = row + 1
+    return True
+
+
+# the parts of a line
+
+
+@njit(inline="always")
+def _read_ipv4(data, start, end):
+    """(the address, its end), or (-1, 0) for all but a dotted quad without leading zeros."""
+    address, part, digits, parts, at = 0, 0, 0, 0, start
+    while at < end:
+        byte = data[at]
+        if 48 <= byte <= 57:
+            if digits and part == 0:
+                return -1, 0
+            part = part * 10 + byte - 48
+            digits += 1
+            if part > 255:
+                return -1, 0
+        elif byte == 46:
+            if not digits or parts == 3:
+                return -1, 0
+            address = (address << 8) | part
+            part, digits, parts = 0, 0, parts + 1
+        else:
+            break
+        at += 1
+    if parts != 3 or not digits:
+        return -1, 0
+    return (address << 8) | part, at
+
+
+@njit()
+def _read_ipv6(data, start, end):
+    """
+    End of the IPv6 address and its halves; -1 for all but hexadecimal groups and one `::`.
+
+    Groups are shifted into the halves; those before `::` are kept apart.
+    """
+    high = low = high_before = low_before = ZERO
+    count, gap, at = 0, -1, start
+    if at + 1 < end and data[at] == 58:
+        if data[at + 1] != 58:
+            return np.int64(-1), ZERO, ZERO
+        gap, at = 0, at + 2
+    while at < end and data[at] != 32:
+        value, digits = 0, 0
+        while at < end and digits < 5:
+            byte = data[at]
+            if 48 <= byte <= 57:
+                digit = byte - 48
+            elif 97 <= byte <= 102:
+                digit = byte - 87
+            elif 65 <= byte <= 70:
+                digit = byte - 55
+            else:
+                break
+            value, digits, at = value * 16 + digit, digits + 1, at + 1
+        if not 1 <= digits <= 4 or count == 8 or at >= end:
+            return np.int64(-1), ZERO, ZERO
+        high, low = _shift(high, low, 16)
+        low |= np.uint64(value)
+        count += 1
+        if data[at] == 32:
+            break
+        if data[at] != 58 or at + 1 >= end:
+            return np.int64(-1), ZERO, ZERO
+        at += 1
+        if data[at] == 58:
+            if gap >= 0:
+                return np.int64(-1), ZERO, ZERO
+            gap, at = count, at + 1
+            high_before, low_before, high, low = high, low, ZERO, ZERO
+        elif data[at] == 32:
+            return np.int64(-1), ZERO, ZERO
+    if at >= end or (count > 7 if gap >= 0 else count != 8):
+        return np.int64(-1), ZERO, ZERO
+    if gap >= 0:
+        high_before, low_before = _shift(high_before, low_before, 16 * (8 - gap))
+    return np.int64(at), high | high_before, low | low_before
+
+
+@njit(inline="always")
+def _shift(high, low, bits):
+    """A number of 128 bits, shifted to the left by 16 or more."""
+    if bits >= 128:
+        return ZERO, ZERO
+    if bits >= 64:
+        return low << np.uint64(bits - 64), ZERO
+    carried = low >> np.uint64(64 - bits)
+    return (high << np.uint64(bits)) | carried, low << np.uint64(bits)
+
+
+@njit()
+def _read_minute(data, at):
+    """Seconds since the epoch of `22/Feb/2026:22:10:.. +0300` without the seconds; or -1."""
+    day, year = _digits(data, at, 2), _digits(data, at + 7, 4)
+    month = _read_month(data, at + 3)
+    hour, minute = _digits(data, at + 12, 2), _digits(data, at + 15, 2)
+    zone_hours, zone_minutes = _digits(data, at + 22, 2), _digits(data, at + 24, 2)
+    sign = data[at + 21]
+    if data[at + 2] != 47 or data[at + 6] != 47 or data[at + 11] != 58 or data[at + 14] != 58:
+        return np.int64(-1)
+    if data[at + 17] != 58 or data[at + 20] != 32 or (sign != 43 and sign != 45):
+        return np.int64(-1)
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    days = 30 + (month in (1, 3, 5, 7, 8, 10, 12))
+    if month == 2:
+        days = 28 + is_leap
+    if not 1970 <= year <= 2100 or month == 0 or not 1 <= day <= days:
+        return np.int64(-1)
+    if not 0 <= hour <= 23 or not 0 <= minute <= 59:
+        return np.int64(-1)
+    if not 0 <= zone_hours <= 15 or not 0 <= zone_minutes <= 59:
+        return np.int64(-1)
+    # days from civil: https://howardhinnant.github.io/date_algorithms.html
+    shifted = year - (month <= 2)
+    era, of_era = shifted // 400, shifted % 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    since = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    ahead = zone_hours * 3600 + zone_minutes * 60
+    start = since * 86400 + hour * 3600 + minute * 60
+    start -= ahead if sign == 43 else -ahead
+    return np.int64(start if start >= 0 else -1)
+
+
+@njit()
+def _read_month(data, at):
+    name = (np.int64(data[at]) << 16) | (np.int64(data[at + 1]) << 8) | np.int64(data[at + 2])
+    months = (
+        0x4A616E, 0x466562, 0x4D6172, 0x417072, 0x4D6179, 0x4A756E,
+        0x4A756C, 0x417567, 0x536570, 0x4F6374, 0x4E6F76, 0x446563,
+    )  # fmt: skip
+    for number in range(12):
+        if months[number] == name:
+            return number + 1
+    return 0
+
+
+@njit(inline="always")
+def _digits(data, at, count):
+    """The number in *count* digits, or -1."""
+    value = 0
+    for offset in range(count):
+        digit = np.int64(data[at + offset]) - 48
+        if digit < 0 or digit > 9:
+            return np.int64(-1)
+        value = value * 10 + digit
+    return np.int64(value)
+
+
+@njit(inline="always")
+def _count_digits(data, at):
+    """
+    How many digits there are from a position on, up to eight.
+
+    Of a digit, the sum has no highest bit; a carry reaches only what is after another character.
+    """
+    word = load64(data, at) ^ np.uint64(0x3030303030303030)
+    others = (word + np.uint64(0x7676767676767676)) | word
+    others &= np.uint64(0x8080808080808080)
+    return np.int64(count_trailing_zeros(others) >> np.uint64(3)) if others != ZERO else np.int64(8)
+
+
+@njit()
+def _is_plain_name(data, start, stop):
+    """As PLAIN_NAME of signatures has it: at most 64 letters, digits, and `.` `_` `@` `-`."""
+    for at in range(start, stop):
+        byte = data[at]
+        if not (
+            48 <= byte <= 57 or 64 <= byte <= 90 or 97 <= byte <= 122
+            or byte == 45 or byte == 46 or byte == 95
+        ):  # fmt: skip
+            return False
+    return stop - start <= 64
+
+
+@njit(inline="always")
+def _close_quote(data, start, end):
+    """Position of the quote that ends a quoted text, or -1."""
+    at = start
+    while True:
+        at = _find(data, at, end, np.uint8(34), np.uint8(92))
+        if at >= end:
+            return np.int64(-1)
+        if data[at] == 34:
+            return np.int64(at)
+        at += 2
+
+
+@intrinsic
+def _find_mask(_typing: Any, array: Any, _index: Any, _first: Any, _second: Any) -> Any:
+    """Which of the 64 bytes from a position on are one of two bytes: a bit each."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        loaded = load(context, builder, signature.args[0], args[0], args[1], _VECTOR)
+        found = builder.or_(
+            *(
+                builder.icmp_unsigned("==", loaded, splat(builder, byte, _VECTOR))
+                for byte in args[2:]
+            )
+        )
+        return builder.bitcast(found, ir.IntType(64))
+
+    return types.uint64(array, types.intp, types.uint8, types.uint8), generate
+
+
+@njit(inline="always")
+def _find(data, start, end, first, second):
+    """Position of the first of two bytes in data[start:end], or *end*."""
+    position = start
+    while position < end:
+        mask = _find_mask(data, position, first, second)
+        if mask != ZERO:
+            position += np.int64(count_trailing_zeros(mask))
+            return position if position < end else end
+        position += 64
+    return end
+
+
+# numbers
+
+
+@njit()
+def _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others):
+    """
+    Put numbers in the place of addresses and texts.
+
+    The tables are larger than the processor's caches: what a line needs is asked for some lines
+    before it is needed.
+    """
+    count = state[S_LINES]
+    mask, other_mask = np.uint64(requests.slots.size - 1), np.uint64(others.slots.size - 1)
+    ip_mask = np.uint64(ip_slots.size - 1)
+    for row in range(count):
+        far, near = row + 16, row + 6
+        if far < count:
+            _prefetch(requests.slots, np.int64(words[far, OF_REQUEST] & mask))
+            _prefetch(others.slots, np.int64(words[far, OF_REFERRER] & other_mask))
+            _prefetch(others.slots, np.int64(words[far, OF_AGENT] & other_mask))
+            slot = _ip_slot(words[far, IP_HIGH], words[far, IP_LOW], ip_mask)
+            _prefetch(ip_slots, np.int64(slot))
+        if near < count:
+            entry = requests.slots[np.int64(words[near, OF_REQUEST] & mask)]
+            if entry != ZERO:
+                number = np.int64(entry & np.uint64(0xFFFFFFFF)) - 1
+                _prefetch(requests.records, number * TEXT_COLUMNS)
+                _prefetch(requests.arena, np.int64(requests.records[number, OFFSET]))
+            slot = _ip_slot(words[near, IP_HIGH], words[near, IP_LOW], ip_mask)
+            if ip_slots[np.int64(slot)] >= 0:
+                _prefetch(ip_keys, np.int64(ip_slots[np.int64(slot)]) * 2)
+        line, word = lines[row], words[row]
+        line[IP] = _number_ip(word[IP_HIGH], word[IP_LOW], ip_slots, ip_keys, state)
+        line[REQUEST] = number_text(
+            data, np.int64(line[REQUEST]), np.int64(line[REQUEST_END]), KIND_REQUEST,
+            word[OF_REQUEST], requests,
+        )  # fmt: skip
+        if line[REFERRER] >= 0:
+            line[REFERRER] = number_text(
+                data, np.int64(line[REFERRER]), np.int64(line[REFERRER_END]), KIND_REFERRER,
+                word[OF_REFERRER], others,
+            )  # fmt: skip
+        if line[AGENT] >= 0:
+            line[AGENT] = number_text(
+                data, np.int64(line[AGENT]), np.int64(line[AGENT_END]), KIND_AGENT,
+                word[OF_AGENT], others,
+            )  # fmt: skip
+
+
+@intrinsic
+def _prefetch(_typing: Any, array: Any, _index: Any) -> Any:
+    """Have a place in memory be on its way to the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@njit(inline="always")
+def _ip_slot(high, low, mask):
+    mixed = (high ^ P5) * P1 ^ low * P2
+    return ((mixed ^ (mixed >> np.uint64(29))) * P3 >> np.uint64(17)) & mask
+
+
+@njit(inline="always")
+def _number_ip(high, low, slots, keys, state):
+    """The number of an address: one is given when it has none."""
+    mask = np.uint64(slots.size - 1)
+    slot = _ip_slot(high, low, mask)
+    number = np.int64(slots[np.int64(slot)])
+    while number >= 0 and (keys[number, 1] != low or keys[number, 0] != high):
+        slot = (slot + ONE) & mask
+        number = np.int64(slots[np.int64(slot)])
+    if number < 0:
+        number = state[S_IPS]
+        slots[np.int64(slot)] = number
+        keys[number, 0], keys[number, 1] = high, low
+        state[S_IPS] = number + 1
+    return number
+
+
+@njit()
+def regrow_ips(slots, keys, state):
+    """*slots* anew for all *keys* that are numbered."""
+    count, state[S_IPS] = state[S_IPS], 0
+    for number in range(count):
+        _number_ip(keys[number, 0], keys[number, 1], slots, keys, state)
+
+
+# hashes of lines
+
+
+@njit()
+def hash_bytes(data, start, end, seed):
+    """XXH64 of data[start:end]. Source: https://github.com/Cyan4973/xxHash, xxhash_spec.md"""
+    length = end - start
+    at = start
+    if length >= 32:
+        a, b, c, d = seed + P1 + P2, seed + P2, seed, seed - P1
+        while at + 32 <= end:
+            a = _rotate(a + load64(data, at) * P2, 31, 33) * P1
+            b = _rotate(b + load64(data, at + 8) * P2, 31, 33) * P1
+            c = _rotate(c + load64(data, at + 16) * P2, 31, 33) * P1
+            d = _rotate(d + load64(data, at + 24) * P2, 31, 33) * P1
+            at += 32
+        h = _rotate(a, 1, 63) + _rotate(b, 7, 57) + _rotate(c, 12, 52) + _rotate(d, 18, 46)
+        for lane in (a, b, c, d):
+            h = (h ^ (_rotate(lane * P2, 31, 33) * P1)) * P1 + P4
+    else:
+        h = seed + P5
+    h += np.uint64(length)
+    # without branches: how many steps there are cannot be foreseen
+    for _ in range(3):
+        step = _rotate(h ^ (_rotate(load64(data, at) * P2, 31, 33) * P1), 27, 37) * P1 + P4
+        is_taken = at + 8 <= end
+        h, at = _choose(is_taken, step, h), at + 8 * is_taken
+    word = load64(data, at) & np.uint64(0xFFFFFFFF)
+    is_taken = at + 4 <= end
+    h = _choose(is_taken, _rotate(h ^ (word * P1), 23, 41) * P2 + P3, h)
+    at += 4 * is_taken
+    for _ in range(3):
+        is_taken = at < end
+        h = _choose(is_taken, _rotate(h ^ (np.uint64(data[at]) * P5), 11, 53) * P1, h)
+        at += is_taken
+    h = (h ^ (h >> np.uint64(33))) * P2
+    h = (h ^ (h >> np.uint64(29))) * P3
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(inline="always")
+def _rotate(value, left, right):
+    return (value << np.uint64(left)) | (value >> np.uint64(right))
+
+
+@njit(inline="always")
+def _choose(condition, one, other):
+    """One number where a condition holds, the other one else, without a branch."""
+    mask = ZERO - np.uint64(condition)
+    return other ^ ((one ^ other) & mask)
+
+
+@njit()
+def hash_lines(data, places, rows, hashes):
+    """Hash the lines with these 1-based numbers; *places* has their starts and ends in *data*."""
+    for at in range(rows.size):
+        start, stop = np.int64(places[rows[at] - 1, 0]), np.int64(places[rows[at] - 1, 1])
+        hashes[at] = hash_bytes(data, start, stop, ZERO)

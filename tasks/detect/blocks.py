@@ -6,15 +6,8 @@ most of these come again and again. So `scanning_kernel` numbers the distinct te
 each of them is put into a class once (`classes`): texts that the same signatures hit and the rules'
 own tests find alike. A line is then a few small numbers (classes, method, status), and lines with
 the same ones have the same outcome, which is found out once, by TallyBuilder.judge.
-
-Nearly all texts are *clean*: it is proven that no signature hits them. Their views are known
-without `decode` (`reducing_kernel`), and the patterns of all signatures, joined, find nothing in
-them (`proving`). Only the others are looked at signature by signature.
 """
 
-import secrets
-from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -24,21 +17,18 @@ import polars as pl
 
 from tasks.collect.formats.access import parse_access
 from tasks.collect.formats.clock import ObjectClock
-from tasks.collect.formats.fields import read_text
-from tasks.collect.formats.request import split_request, split_target
 from tasks.collect.formats.rewriting import Rewritten
 from tasks.collect.kernel import PADDING
 from tasks.collect.lines import Block
 from tasks.collect.reader import NEVER, BlockCount
 from tasks.detect import numbering_kernel as numbering
-from tasks.detect import reducing_kernel as reducing
 from tasks.detect import sampling_kernel as sampling
 from tasks.detect import scanning_kernel as scanning
 from tasks.detect import settling_kernel as settling
 from tasks.detect.access_lines import AccessLines
-from tasks.detect.classes import CLASSES_SHIFT, Classifier
+from tasks.detect.classes import CLASSES_SHIFT
 from tasks.detect.columns import END_OF_TEXT, Texts
-from tasks.detect.judged import hash_value
+from tasks.detect.numbered_texts import NumberedTexts
 from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
     COUNTER_BITS,
@@ -52,7 +42,6 @@ from tasks.detect.packed import (
     packed_counts,
     packed_values,
 )
-from tasks.detect.proving import Views
 from tasks.detect.regular import is_decided, users_taken
 from tasks.detect.rules import RuleSet
 from tasks.model.events import Event
@@ -67,18 +56,12 @@ Line = npt.NDArray[np.int32]
 Text = npt.NDArray[np.uint8]
 Ends = npt.NDArray[np.int64]
 
-_REQUEST_SLOTS: Final = 1 << 18
-_PATH_SLOTS: Final = 1 << 17
-_OTHER_SLOTS: Final = 1 << 16
-_MEAN_BYTES: Final = 96
-"""Of the arena of a text, and of all texts together in a full table."""
 _COUNT_SLOTS: Final = 1 << 17
 _OUTCOME_SLOTS: Final = 1 << 16
 _FULL_SLOTS: Final = 1 << 14
 _FULL_HASHES: Final = 4
 """As many samples as a counter has; where one has more, no line is passed over early."""
 _MIN_LINE_BYTES: Final = 48
-_MAX_METHODS: Final = 64
 MAX_COUNTERS: Final = 1 << COUNTER_BITS
 _MAX_IPS: Final = 1 << 18
 _MOST_BYTES: Final = 12 * 1024**2
@@ -98,22 +81,15 @@ class BlockCounter:
 
     def __init__(self, rules: RuleSet, builder: "TallyBuilder") -> None:
         self._builder = builder
-        self._classifier = Classifier(rules)
+        self._texts = texts = NumberedTexts(rules)
         self._rules_without_hits = tuple(r for r in rules.rules if not r.is_signature)
         self._users = users_taken(rules, scanning)
-        self._seed = np.uint64(secrets.randbits(64))
 
         self._extent = -1
         self._state = np.zeros(scanning.STATE_SIZE, np.int64)
         self._ip_slots = np.full(1 << 16, -1, np.int32)
         self._ip_keys = np.zeros((1 << 15, 2), np.uint64)
-        self._requests = _make_texts(_REQUEST_SLOTS)
-        self._paths = _make_texts(_PATH_SLOTS)
-        self._others = _make_texts(_OTHER_SLOTS)
-        self._methods = np.zeros(_MAX_METHODS, np.uint64)
-        self._method_count = np.zeros(1, np.int64)
-
-        self._known = np.full((_MAX_METHODS, scanning.NO_STATUS + 1), _UNKNOWN, np.int32)
+        self._known = np.full((len(texts.methods), scanning.NO_STATUS + 1), _UNKNOWN, np.int32)
         self._outcomes = outcomes = Outcomes({r.counter: r.field for r in rules.rules})
         self._outcome_keys = np.zeros(_OUTCOME_SLOTS, np.uint64)
         self._key_outcomes = np.full(_OUTCOME_SLOTS, -1, np.int32)
@@ -124,10 +100,6 @@ class BlockCounter:
         self._used = np.zeros(1, np.int64)
         self._packed = packed_counts()
         self._values = packed_values()
-        self._path_hashes = np.zeros(len(self._paths.records), np.uint64)
-        self._target_hashes = np.zeros(len(self._requests.records), np.uint64)
-        self._odd_hashes = np.zeros(len(self._requests.records), np.uint64)
-        """Of paths of requests without a plain one."""
         self._samples = PackedSamples(lambda: outcomes.slots)
         self._full_keys = np.zeros(_FULL_SLOTS, np.uint64)
         self._full_counts = np.zeros(_FULL_SLOTS, np.int32)
@@ -161,15 +133,15 @@ class BlockCounter:
         while state[scanning.S_POSITION] < len(block):
             state[scanning.S_LINES] = state[scanning.S_REFUSED] = 0
             self._make_room()
-            first_request, first_path = int(self._requests.size[0]), int(self._paths.size[0])
-            first_other = int(self._others.size[0])
+            known = self._texts.count
             scanning.scan_lines(
-                data, len(block), since, until, self._users, self._seed, state,
-                lines, words, refused, self._ip_slots, self._ip_keys, self._requests, self._others,
+                data, len(block), since, until, self._users, self._texts.seed, state,
+                lines, words, refused, self._ip_slots, self._ip_keys,
+                self._texts.requests, self._texts.others,
             )  # fmt: skip
             found = refused[: state[scanning.S_REFUSED]].tolist()
             refused_lines += ((source.number(n), source.line(n, a, b)) for a, b, n in found)
-            self._prove(first_request, first_path, first_other)
+            self._texts.classify(*known)
             rows = int(state[scanning.S_LINES])
             hashes = source.hashes(lines[:rows, scanning.NUMBER].copy())
             hashes = words[:rows, scanning.OF_LINE].copy() if hashes is None else hashes
@@ -205,17 +177,7 @@ class BlockCounter:
     def _make_room(self) -> None:
         """Tables that are nearly full grow, or begin again."""
         state = self._state
-        must_forget = self._outcomes.is_full or self._classifier.is_full
-        if must_forget or _is_nearly_full(self._others):
-            _empty(self._others)
-        if must_forget or _is_nearly_full(self._paths):
-            _empty(self._paths)
-            self._path_hashes.fill(0)
-            self._empty_requests()
-        if _is_nearly_full(self._requests):
-            self._empty_requests()
-        if must_forget:
-            self._classifier.forget()
+        if self._texts.make_room(must_forget=self._outcomes.is_full):
             self._forget_outcomes()
         if state[scanning.S_IPS] > _MAX_IPS:
             self.spill()
@@ -242,11 +204,6 @@ class BlockCounter:
         self._key_outcomes.fill(-1)
         self._known_keys = 0
 
-    def _empty_requests(self) -> None:
-        _empty(self._requests)
-        self._target_hashes.fill(0)
-        self._odd_hashes.fill(0)
-
     def _make_room_for_ips(self, more: int) -> None:
         """A fourth of the slots, at most, will be taken with so many *more*."""
         ips, slots = int(self._state[scanning.S_IPS]), self._ip_slots.size
@@ -257,98 +214,6 @@ class BlockCounter:
             rows = np.zeros((slots // 2 - len(self._ip_keys), 2), np.uint64)
             self._ip_keys = np.concatenate([self._ip_keys, rows])
             scanning.regrow_ips(self._ip_slots, self._ip_keys, self._state)
-
-    # texts
-
-    def _prove(self, first_request: int, first_path: int, first_other: int) -> None:
-        """Every new text has a class."""
-        if self._requests.size[0] > first_request:
-            self._prove_requests(first_request, first_path)
-        if self._others.size[0] > first_other:
-            self._prove_others(first_other)
-
-    def _prove_requests(self, first: int, first_path: int) -> None:
-        requests = self._requests
-        count, size = int(requests.size[0]), _room(requests, first)
-        target, query = np.empty(size, np.uint8), np.empty(size, np.uint8)
-        ends = np.zeros((count - first, 2), np.int64)
-        reduced = reducing.reduce_requests(
-            first, self._seed, requests, self._paths, self._methods, self._method_count,
-            target, query, ends,
-        )  # fmt: skip
-        requests.records[reduced:count, numbering.CLASS] = numbering.UNIQUE
-        ends = ends[: reduced - first]
-        if self._paths.size[0] > first_path:
-            self._prove_paths(first_path)
-        reducing.spread_classes(first, reduced, requests, self._paths)
-        unread = set(self._unread(requests, first).tolist())
-        hits: dict[int, list[int]] = defaultdict(list)
-        for name, views in (
-            ("url_original", Views(target, ends[:, 0])),
-            ("url_query", Views(query, ends[:, 1])),
-        ):
-            for row, found in self._classifier.prover.hits(name, views):
-                if found is None:
-                    unread.add(first + row)
-                else:
-                    hits[first + row] += found
-        if hits:
-            records = requests.records[list(hits)]
-            path_classes = self._paths.records[records[:, numbering.PATH], numbering.CLASS].tolist()
-            classes = map(self._classifier.of_hits, hits.values(), path_classes)
-            requests.records[list(hits), numbering.CLASS] = list(classes)
-        self._classify_requests(np.array(sorted(unread), np.intp))
-
-    def _prove_paths(self, first: int) -> None:
-        paths, classifier = self._paths, self._classifier
-        buffer = np.empty(_room(paths, first), np.uint8)
-        ends = np.zeros(int(paths.size[0]) - first, np.int64)
-        reducing.reduce_paths(first, paths, buffer, ends)
-        for row, hits in classifier.prover.hits("url_path", Views(buffer, ends)):
-            of_hits = numbering.DIRTY if hits is None else classifier.of_hits(hits)
-            paths.records[first + row, numbering.CLASS] = of_hits
-        unread = self._unread(paths, first)
-        for number, path in zip(unread.tolist(), self._paths_of(unread), strict=True):
-            found = classifier.match("url_path", path)
-            paths.records[number, numbering.CLASS] = classifier.of_hits(found)
-
-    def _prove_others(self, first: int) -> None:
-        others, classifier = self._others, self._classifier
-        size = _room(others, first)
-        referrer, agent = np.empty(size, np.uint8), np.empty(size, np.uint8)
-        ends = np.zeros((int(others.size[0]) - first, 2), np.int64)
-        reducing.reduce_others(first, others, referrer, agent, ends)
-        if classifier.asks_others:
-            others.records[first : others.size[0], numbering.CLASS] = numbering.DIRTY
-        for name, views in (
-            ("http_request_referrer", Views(referrer, ends[:, 0])),
-            ("user_agent_original", Views(agent, ends[:, 1])),
-        ):
-            dirty = list(classifier.prover.find(name, views))
-            others.records[[first + row for row in dirty], numbering.CLASS] = numbering.DIRTY
-        unread = self._unread(others, first)
-        for number, raw in zip(unread.tolist(), _bytes_of(others, unread), strict=True):
-            text = read_text(raw)
-            is_referrer = others.records[number, numbering.KIND] == numbering.KIND_REFERRER
-            classify = classifier.of_referrer if is_referrer else classifier.of_agent
-            others.records[number, numbering.CLASS] = classify(text)
-
-    def _unread(self, texts: numbering.Texts, first: int) -> Rows:
-        """Texts from *first* on of which nothing is known yet."""
-        classes = texts.records[first : texts.size[0], numbering.CLASS]
-        return first + (classes == numbering.DIRTY).nonzero()[0]  # type: ignore[no-any-return]
-
-    def _classify_requests(self, numbers: Rows) -> None:
-        records = self._requests.records
-        paths = records[numbers, numbering.PATH]
-        path_classes = np.where(paths < 0, 0, self._paths.records[paths, numbering.CLASS])
-        texts = _bytes_of(self._requests, numbers)
-        records[numbers, numbering.CLASS] = [
-            self._classifier.of_request(text, None if path < 0 else path_class)
-            for text, path, path_class in zip(
-                texts, paths.tolist(), path_classes.tolist(), strict=True
-            )
-        ]
 
     # lines
 
@@ -393,35 +258,22 @@ class BlockCounter:
         """Find the outcome of every line; the keys of lines, and the rows of those without one."""
         rows = len(lines)
         keys, unsettled = np.empty(rows, np.uint64), np.arange(rows, dtype=np.int32)
+        texts = self._texts
 
         def settle(left: int) -> int:
             return int(
                 settling.settle_lines(
-                    unsettled[:left], lines, self._requests, self._paths, self._others,
-                    self._classifier.no_referrer, self._classifier.no_agent, self._known,
+                    unsettled[:left], lines, *texts.tables, texts.classifier.no_referrer,
+                    texts.classifier.no_agent, self._known,
                     self._outcome_keys, self._key_outcomes, keys, outcomes,
                 )
             )  # fmt: skip
 
         left = settle(rows)
-        if self._look_at_paths(lines, unsettled[:left], keys):
+        unclear = unsettled[:left][keys[unsettled[:left]] == 0]
+        if texts.look_at_paths(lines[unclear, scanning.REQUEST]):
             left = settle(left)
         return keys, unsettled[:left]
-
-    def _look_at_paths(self, lines: Lines, rows: Rows, keys: Words) -> bool:
-        """Ask of the paths of these lines what the rules ask; whether there was a new one."""
-        records = self._paths.records
-        paths = self._requests.records[
-            lines[rows[keys[rows] == 0], scanning.REQUEST], numbering.PATH
-        ]
-        paths = np.unique(paths[paths >= 0])
-        paths = paths[records[paths, numbering.FACTS] == numbering.NEW]
-        ask = self._classifier.facts_of
-        records[paths, numbering.FACTS] = [ask(text) for text in self._paths_of(paths)]
-        return len(paths) > 0
-
-    def _paths_of(self, paths: Rows) -> Iterator[str]:
-        return map(bytes.decode, _bytes_of(self._paths, paths))
 
     def _learn(self, source: AccessLines, line: Line, key: int) -> int:
         """The outcome of lines with this *key*, of which *line* is one."""
@@ -429,13 +281,13 @@ class BlockCounter:
         if key and known >= 0:
             return known
         event = _parse(bytes(source.text[line[scanning.START] : line[scanning.END]]))
-        hits = self._classifier.hits_of(key) if key else None
+        hits = self._texts.classifier.hits_of(key) if key else None
         outcome = self._outcomes.number(self._builder.judge(event, hits))
         if key and 2 * self._known_keys < len(self._outcome_keys):
             settling.learn_outcome(np.uint64(key), outcome, self._outcome_keys, self._key_outcomes)
             self._known_keys += 1
         method, status = (
-            self._requests.records[line[scanning.REQUEST], numbering.METHOD],
+            self._texts.requests.records[line[scanning.REQUEST], numbering.METHOD],
             line[scanning.STATUS],
         )
         if key and not key >> CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
@@ -453,32 +305,9 @@ class BlockCounter:
         # each value of a line is one after the other
         values = np.repeat(ends - counts.cumsum(), counts) + np.arange(len(lines))
         requests, of_paths = lines[:, scanning.REQUEST], kinds.of_paths[values]
-        paths = self._requests.records[requests, numbering.PATH]
-        hashes = np.empty(len(lines), np.uint64)
-        for known, numbers, which, texts_of in (
-            (self._target_hashes, requests, ~of_paths, self._targets_of),
-            (self._path_hashes, paths, of_paths & (paths >= 0), self._paths_of),
-            (self._odd_hashes, requests, of_paths & (paths < 0), self._odd_paths_of),
-        ):
-            wanted = numbers[which]
-            new = np.unique(wanted[known[wanted] == 0])
-            known[new] = np.fromiter(map(hash_value, texts_of(new)), np.uint64, len(new))
-            hashes[which] = known[wanted]
+        hashes = self._texts.hash_values(requests, of_paths)
         keys = pack(lines[:, scanning.IP], lines[:, scanning.MINUTE], kinds.values[values])
         self._values.add(self._extent, keys, hashes)
-
-    def _targets_of(self, requests: Rows) -> Iterator[str]:
-        records = self._requests.records[requests]
-        texts = zip(_bytes_of(self._requests, requests), records.tolist(), strict=True)
-        for text, record in texts:
-            if record[numbering.PATH] < 0:
-                yield split_request(text)[1] or ""
-            else:
-                end = record[numbering.TARGET_END] - record[numbering.OFFSET]
-                yield read_text(text[text.index(b" ") + 1 : end]) or ""
-
-    def _odd_paths_of(self, requests: Rows) -> Iterator[str]:
-        return (split_target(target)[0] or "" for target in self._targets_of(requests))
 
     def _keep_samples(
         self, source: AccessLines, lines: Lines, hashes: Words, outcomes: Rows, rows: Rows
@@ -572,39 +401,3 @@ def _parse(line: bytes) -> Event:
     if not isinstance(parsed, tuple):
         raise AssertionError(f"the kernel took a line that is not regular: {line!r}")  # noqa: TRY004
     return parsed[0]
-
-
-def _make_texts(slots: int) -> numbering.Texts:
-    return numbering.Texts(
-        slots=np.zeros(slots, np.uint64),
-        records=np.zeros((slots // 2, numbering.TEXT_COLUMNS), np.int32),
-        arena=np.zeros(slots // 2 * _MEAN_BYTES + 8 * numbering.MAX_LINE, np.uint8),
-        size=np.zeros(2, np.int64),
-    )
-
-
-def _is_nearly_full(texts: numbering.Texts) -> bool:
-    count, size = texts.size.tolist()
-    margin = max(len(texts.arena) // 8, 4 * numbering.MAX_LINE)
-    return bool(5 * count > 2 * len(texts.slots) or size + margin > len(texts.arena))
-
-
-def _empty(texts: numbering.Texts) -> None:
-    texts.slots.fill(0)
-    texts.size.fill(0)
-
-
-def _room(texts: numbering.Texts, first: int) -> int:
-    """Bytes that the views of the texts from *first* on can have."""
-    count, size = texts.size.tolist()
-    return int(
-        reducing.VIEWS * (size - texts.records[first, numbering.OFFSET] + count - first) + 64
-    )
-
-
-def _bytes_of(texts: numbering.Texts, numbers: Rows) -> list[bytes]:
-    """The texts with these numbers."""
-    starts = texts.records[numbers, numbering.OFFSET]
-    stops = starts + texts.records[numbers, numbering.LENGTH]
-    arena = texts.arena.data
-    return [bytes(arena[a:b]) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]

@@ -6,7 +6,7 @@ The way of a block, which `blocks` leads:
 1. **Bytes to access lines.** Lines of other formats become access lines (`rewriting`).
 2. **Lines to columns.** `scanning_kernel` takes the regular ones apart: client, minute, status, and
    the places of the request, the referrer and the user agent. The others are refused.
-3. **Columns to texts.** Each distinct text has a number (`numbering_kernel`); a line has those.
+3. **Columns to texts.** Each distinct text has a number (`numbered_texts`); a line has those.
 4. **Texts to proofs.** New texts become views (`reducing_kernel`), in which all signatures are
    searched for at once (`proving`); what hits a text, and what rules ask of it, is its class
    (`classes`). A text of which this is not sure is looked at by `decode` and `signatures`.

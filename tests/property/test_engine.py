@@ -22,6 +22,7 @@ from tasks.collect.reader import read_extents
 from tasks.detect import blocks as blocks_module
 from tasks.detect import classes as classes_module
 from tasks.detect import engine as engine_module
+from tasks.detect import numbered_texts as texts_module
 from tasks.detect import outcomes as outcomes_module
 from tasks.detect import reducing_kernel as reducing
 from tasks.detect.decode import view
@@ -243,8 +244,10 @@ def test_full_tables_change_nothing(monkeypatch):
         % (n % 200, n % 251, n % 13, n % 60, b"abc"[n % 3 :], n, (200, 404)[n % 2], n % 7)
         for n in range(20_000)
     )
-    for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6, "_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6,
-                       "MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9, "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
+    for name, size in {"_REQUEST_SLOTS": 1 << 10, "_PATH_SLOTS": 1 << 9, "_OTHER_SLOTS": 1 << 6}.items():  # fmt: skip
+        monkeypatch.setattr(texts_module, name, size)
+    for name, size in {"_COUNT_SLOTS": 1 << 8, "_OUTCOME_SLOTS": 1 << 6, "MAX_OUTCOMES": 1 << 6, "_MAX_IPS": 1 << 9,
+                       "_MOST_BYTES": 1 << 18}.items():  # fmt: skip
         monkeypatch.setattr(blocks_module, name, size)
     monkeypatch.setattr(outcomes_module, "MAX_OUTCOMES", 1 << 6)
     monkeypatch.setattr(lines_module, "_CHUNK_BYTES", 1 << 16)

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from tests.benchmarks.access_log import access_log
 from tests.benchmarks.files import Files
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tasks.detect.apart import Errand
     from tasks.detect.counting import Counted
     from tasks.detect.tally import WrittenTally
+
+T = TypeVar("T")
 
 MIB = 1024**2
 ALL_TIME = (-(2**31), 2**31)
@@ -98,17 +100,20 @@ def count_file(path: str) -> "WrittenTally":
     return _tally_of(errand.run())
 
 
-def count_files(paths: Sequence[str], cores: int) -> list["WrittenTally"]:
-    """The tallies of some files, through the workers that runs use where there is much to count."""
+def count_files(paths: Sequence[str], cores: int, keep: Callable[["WrittenTally"], T]) -> list[T]:
+    """What is kept of the tallies of some files, which are counted as runs count them."""
     from tasks.detect.apart import Workers, is_large
 
     errands = errands_of(paths)
     is_apart = is_large(errand.batch for errand in errands)
     workers = Workers(cores)
     with ThreadPoolExecutor(len(paths)) as pool:
-        counted = list(pool.map(lambda each: workers.run(each, is_apart=is_apart), errands))
+        counted = pool.map(
+            lambda each: keep(_tally_of(workers.run(each, is_apart=is_apart))), errands
+        )
+        kept = list(counted)
     workers.end()
-    return list(map(_tally_of, counted))
+    return kept
 
 
 def _tally_of(counted: "Counted") -> "WrittenTally":
@@ -119,9 +124,9 @@ def _tally_of(counted: "Counted") -> "WrittenTally":
 
 
 def run_counting(paths: Sequence[str], cores: int) -> None:
-    """Counting alone, as a process of its own."""
+    """Counting alone, as a process of its own; a run commits each tally and keeps none."""
     started = perf_counter()
-    count_files(paths, cores)
+    count_files(paths, cores, keep=lambda _: None)
     print(json.dumps({"counting_seconds": perf_counter() - started}))
 
 
@@ -138,7 +143,7 @@ def run_job(paths: Sequence[str]) -> None:
 
     rules = load_rules()
     started = perf_counter()
-    tables = [tally.parts for tally in count_files(paths, 1)]
+    tables = count_files(paths, 1, keep=lambda tally: tally.parts)
     counted = perf_counter() - started
     record = tempfile.TemporaryFile()  # noqa: SIM115 -- gone with the process
     parts = [

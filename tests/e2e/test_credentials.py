@@ -6,6 +6,7 @@ import pytest
 from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 
+from tasks.detect import apart
 from tasks.model.errors import ConfigurationError
 from tests import scans
 from tests.scans import attack, scan
@@ -35,9 +36,14 @@ def save(name: str, endpoint: str, **fields: object) -> None:
     block.save(name, overwrite=True)
 
 
-@pytest.mark.parametrize("role", [None, ROLE])
-def test_a_bucket_is_read_with_the_credentials_of_a_block(database, bucket, role):
-    """Also with those of the role that it names."""
+@pytest.mark.parametrize(
+    ("role", "large"), [(None, apart.LARGE_BYTES), (ROLE, apart.LARGE_BYTES), (ROLE, 1)]
+)
+def test_a_bucket_is_read_with_the_credentials_of_a_block(
+    database, bucket, role, large, monkeypatch
+):
+    """Also with those of the role that it names, and by a process that cannot ask for the block."""
+    monkeypatch.setattr(apart, "LARGE_BYTES", large)
     save("reader", bucket, **KEYS, assume_role_arn=role)
 
     summary = scan("s3://acme-logs", aws_credentials_block="reader")

@@ -44,10 +44,10 @@ STUCK = "import time; from tasks.detect import apart; apart._do = lambda *_: tim
 
 COMMAND = f"""
 import typer
-from flows import counting, scan
+from flows import scan
 from tasks.detect import apart
 
-counting.is_large = lambda _: True
+apart.LARGE_BYTES = 1
 apart._WORK = {STUCK!r}
 typer.run(scan.main)
 """
@@ -65,7 +65,7 @@ def counted_apart(truth, monkeypatch):
     quick = tally_batch.with_options(retry_delay_seconds=0.05, retry_jitter_factor=0.1)
     monkeypatch.setattr(counting, "tally_batch", quick)
     monkeypatch.setattr(counting, "make_batches", partial(make_batches, max_objects=1))
-    monkeypatch.setattr(counting, "is_large", lambda _: True)
+    monkeypatch.setattr(apart, "LARGE_BYTES", 1)
 
 
 @pytest.fixture

@@ -209,7 +209,8 @@ class PackedSamples:
         slots = self._slots()
         mark_lowest(
             order, extents, places, hashes, numbers, counters,
-            slots.ends, slots.numbers, slots.limits, keep,
+            slots.ends, slots.numbers, slots.limits,
+            np.zeros(len(slots.limits), np.int64), np.full(len(slots.limits), -1), keep,
         )  # fmt: skip
         del order, places, counters, hashes, numbers, keys, extents
         self.add(self._pick(pieces, keep))

@@ -50,8 +50,10 @@ def choose_lines(
     return found, others
 
 
-@njit(_nrt=True)
-def mark_lowest(order, extents, places, hashes, numbers, counters, slot_ends, slots, limits, keep):
+@njit()
+def mark_lowest(
+    order, extents, places, hashes, numbers, counters, slot_ends, slots, limits, seen, group, keep
+):
     """
     Mark the lines that are among the lowest hashes of a slot of theirs.
 
@@ -59,10 +61,9 @@ def mark_lowest(order, extents, places, hashes, numbers, counters, slot_ends, sl
         order: Rows by place, extent and hash.
         slot_ends: Where the slots of each combination of counters end in *slots*.
         limits: By slot.
+        seen, group: By slot, how many lines there were in a group, which is -1 so far.
         keep: False so far. Of lines with the same hash the one with the smallest number is kept.
     """
-    seen = np.zeros(limits.size, np.int64)
-    group = np.full(limits.size, -1, np.int64)
     at, first, count = 0, 0, order.size
     while at < count:
         row = order[at]

@@ -99,16 +99,8 @@ def _scan_line(data, start, stop, since, until, users, seed, state, lines, words
     if stop - start > MAX_LINE or stop - start < 48:
         return False
     # client, `-`, user
-    address, at = _read_ipv4(data, start, stop)
-    if address >= 0:
-        high, low = ZERO, np.uint64(address) | np.uint64(0xFFFF00000000)
-    else:
-        at, high, low = _read_ipv6(data, start, stop)
-        if at < 0:
-            return False
-        if high == ZERO and (low >> np.uint64(32)) == np.uint64(0xFFFF):
-            return False  # an IPv4 address in IPv6 form
-    if at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
+    at, high, low = _read_client(data, start, stop)
+    if at < 0 or at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
         return False
     at += 3
     user = user_end = np.int64(0)
@@ -127,22 +119,9 @@ def _scan_line(data, start, stop, since, until, users, seed, state, lines, words
     if data[at + 29] != 32 or data[at + 30] != 34:
         return False
     at += 2
-    known = state[S_MINUTE]
-    if known >= 0 and (
-        load64(data, at) == load64(data, known)
-        and load64(data, at + 8) == load64(data, known + 8)
-        and data[at + 16] == data[known + 16]
-        and data[at + 17] == data[known + 17]
-        and data[at + 20] == data[known + 20]
-        and data[at + 21] == data[known + 21]
-        and load64(data, at + 18) >> np.uint64(32) == load64(data, known + 18) >> np.uint64(32)
-    ):
-        minute_start = state[S_MINUTE_START]
-    else:
-        minute_start = _read_minute(data, at)
-        if minute_start < 0:
-            return False
-        state[S_MINUTE], state[S_MINUTE_START] = at, minute_start
+    minute_start = _recall_minute(data, at, state)
+    if minute_start < 0:
+        return False
     second = _digits(data, at + 18, 2)
     if second < 0 or second > 60:
         return False
@@ -197,31 +176,68 @@ def _scan_line(data, start, stop, since, until, users, seed, state, lines, words
         agent_end = _close_quote(data, agent, stop)
         if agent_end < 0 or (agent_end + 1 < stop and data[agent_end + 1] != 32):
             return False
-    if not since <= timestamp < until:
-        return True
-    state[S_FIRST] = min(state[S_FIRST], timestamp)
-    state[S_LAST] = max(state[S_LAST], timestamp)
-    row = state[S_LINES]
-    lines[row, START], lines[row, END] = start, stop
-    lines[row, MINUTE], lines[row, STATUS] = timestamp // 60, status
-    lines[row, NUMBER] = state[S_COUNT]
-    lines[row, REQUEST], lines[row, REQUEST_END] = request, request_end
-    words[row, IP_HIGH], words[row, IP_LOW] = high, low
-    words[row, OF_LINE] = hash_bytes(data, start, stop, ZERO)
-    words[row, OF_REQUEST] = hash_text(data, request, request_end - request, seed)
-    words[row, OF_REFERRER] = words[row, OF_AGENT] = ZERO
-    lines[row, REFERRER] = lines[row, AGENT] = -1
-    if referrer_end > referrer and (referrer_end > referrer + 1 or data[referrer] != 45):
-        lines[row, REFERRER], lines[row, REFERRER_END] = referrer, referrer_end
-        words[row, OF_REFERRER] = hash_text(data, referrer, referrer_end - referrer, seed)
-    if agent_end > agent and (agent_end > agent + 1 or data[agent] != 45):
-        lines[row, AGENT], lines[row, AGENT_END] = agent, agent_end
-        words[row, OF_AGENT] = hash_text(data, agent, agent_end - agent, seed + ONE)
-    state[S_LINES] = row + 1
+    if since <= timestamp < until:
+        row = state[S_LINES]
+        line, word = lines[row], words[row]
+        line[START], line[END], line[NUMBER] = start, stop, state[S_COUNT]
+        line[MINUTE], line[STATUS] = timestamp // 60, status
+        line[REQUEST], line[REQUEST_END] = request, request_end
+        word[IP_HIGH], word[IP_LOW] = high, low
+        word[OF_LINE] = hash_bytes(data, start, stop, ZERO)
+        word[OF_REQUEST] = hash_text(data, request, request_end - request, seed)
+        line[REFERRER], line[REFERRER_END] = _find_text(data, referrer, referrer_end), referrer_end
+        line[AGENT], line[AGENT_END] = _find_text(data, agent, agent_end), agent_end
+        word[OF_REFERRER] = word[OF_AGENT] = ZERO
+        if line[REFERRER] >= 0:
+            word[OF_REFERRER] = hash_text(data, referrer, referrer_end - referrer, seed)
+        if line[AGENT] >= 0:
+            word[OF_AGENT] = hash_text(data, agent, agent_end - agent, seed + ONE)
+        state[S_FIRST] = min(state[S_FIRST], timestamp)
+        state[S_LAST] = max(state[S_LAST], timestamp)
+        state[S_LINES] = row + 1
     return True
 
 
 # the parts of a line
+
+
+@njit(inline="always")
+def _read_client(data, start, stop):
+    """End of the address and its halves; -1 for none, and for one of IPv4 in the form of IPv6."""
+    address, at = _read_ipv4(data, start, stop)
+    if address >= 0:
+        return np.int64(at), ZERO, np.uint64(address) | np.uint64(0xFFFF00000000)
+    at, high, low = _read_ipv6(data, start, stop)
+    if high == ZERO and (low >> np.uint64(32)) == np.uint64(0xFFFF):
+        at = np.int64(-1)
+    return np.int64(at), high, low
+
+
+@njit(inline="always")
+def _recall_minute(data, at, state):
+    """As _read_minute, which is asked only where the minute is not that of the line before."""
+    known = state[S_MINUTE]
+    if known >= 0 and (
+        load64(data, at) == load64(data, known)
+        and load64(data, at + 8) == load64(data, known + 8)
+        and data[at + 16] == data[known + 16]
+        and data[at + 17] == data[known + 17]
+        and data[at + 20] == data[known + 20]
+        and data[at + 21] == data[known + 21]
+        and load64(data, at + 18) >> np.uint64(32) == load64(data, known + 18) >> np.uint64(32)
+    ):
+        return state[S_MINUTE_START]
+    minute_start = _read_minute(data, at)
+    if minute_start >= 0:
+        state[S_MINUTE], state[S_MINUTE_START] = at, minute_start
+    return minute_start
+
+
+@njit(inline="always")
+def _find_text(data, start, end):
+    """Where a quoted text starts; -1 for nothing and for `-`."""
+    is_nothing = end <= start or (end == start + 1 and data[start] == 45)
+    return np.int64(-1) if is_nothing else start
 
 
 @njit(inline="always")

@@ -17,8 +17,6 @@ from tasks.model.parts import PartKey
 
 _CROWD: Final = 50_000
 """Rows of counts that rules are held against at once, unless one IP has more."""
-_TOGETHER: Final = 500_000
-"""Rows that are looked through at once: what is touched is looked up anew each time."""
 
 RECENT_BYTES: Final = 40 * 1024**2
 """Of tallies that are kept for the next slice."""
@@ -163,55 +161,24 @@ def load_within(
     tallies: Iterable[LoadedTally], ip_hashes: pl.Series, minutes: tuple[int, int]
 ) -> Loaded:
     """What these tallies have of the IPs with these hashes in these minutes, half-open."""
-    kept: list[tuple[Addressed, ...]] = []
-    waiting: list[tuple[Addressed, ...]] = []
-    lines = Lines()
-    nothing = _dissolve(LoadedTally(Tally.from_payloads([]), {}), minutes, lines)
-    for tally in tallies:
-        waiting.append(_dissolve(tally, minutes, lines))
-        if sum(table.height for tables in waiting for table in tables) >= _TOGETHER:
-            kept += _only(waiting, ip_hashes)
-            waiting.clear()
-    kept += _only(waiting, ip_hashes)
-    columns = zip(nothing, *kept, strict=True)
-    tables = (Addressed.united(pieces, empty) for empty, *pieces in columns)
-    return Loaded(lines, *tables)
+    lines, wanted = Lines(), ip_hashes.implode()
+    pieces = [_dissolve(LoadedTally(Tally.from_payloads([]), {}), wanted, minutes, lines)]
+    pieces += (_dissolve(tally, wanted, minutes, lines) for tally in tallies)
+    return Loaded(lines, *(Addressed.united(own, own[0]) for own in zip(*pieces, strict=True)))
 
 
-def _dissolve(loaded: LoadedTally, minutes: tuple[int, int], lines: Lines) -> tuple[Addressed, ...]:
+def _dissolve(
+    loaded: LoadedTally, wanted: pl.Series, minutes: tuple[int, int], lines: Lines
+) -> tuple[Addressed, ...]:
+    near = replace(loaded.tally, samples=lines.number(loaded)).within(minutes)
+    own = (t.only(hash_names(t.names).is_in(wanted)).compact() for t in near.tables)
+    counts, values, samples = own
     keys = pl.DataFrame(
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},
     )
-    near = replace(loaded.tally, samples=lines.number(loaded)).within(minutes)
-    samples = near.samples
-    rows = (
-        samples.rows.join(keys, on="extent")
-        if samples.height
-        else samples.rows.with_columns(object_key=pl.lit(None, pl.String))
-    )
-    told = Addressed(rows, samples.names, samples.members)
-    return tuple(
-        Addressed(table.rows.drop("extent"), table.names, table.members)
-        for table in (near.counts, near.values, told)
-    )
-
-
-def _only(
-    some: Sequence[tuple[Addressed, ...]], ip_hashes: pl.Series
-) -> Iterator[tuple[Addressed, ...]]:
-    """Their rows about the IPs with these hashes."""
-    tables = [table for three in some for table in three]
-    if not tables:
-        return
-    hashes = hash_names(pl.concat([table.names for table in tables]))
-    is_wanted = hashes.is_in(ip_hashes.implode())
-    found, at = [], 0
-    for table in tables:
-        mine = is_wanted.slice(at, table.names.len())
-        found.append(table if mine.all() else table.only(mine).compact())
-        at += table.names.len()
-    yield from zip(found[::3], found[1::3], found[2::3], strict=True)
+    told = replace(samples, rows=samples.rows.join(keys, on="extent"))
+    return tuple(replace(t, rows=t.rows.drop("extent")) for t in (counts, values, told))
 
 
 # candidates

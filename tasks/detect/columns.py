@@ -139,7 +139,7 @@ def encode(
 def decode(
     body: bytes,
     schema: pl.Schema,
-    wanted: IsWanted | Rows | None = None,
+    is_wanted: IsWanted | None = None,
     *,
     is_light: bool = False,
 ) -> Addressed:
@@ -148,18 +148,15 @@ def decode(
 
     Args:
         schema: Of its rows; its columns in the order in which they were encoded.
-        wanted: Of what is not, no row is made.
+        is_wanted: Of what is not, no row is made.
         is_light: In the place of each text is its row in the part.
 
     Raises:
         ValueError: It is damaged.
     """
-    content = memoryview(body)[_DIGEST_BYTES:]
-    if xxh3_64_digest(content) != body[:_DIGEST_BYTES]:
-        raise ValueError("its bytes are not those that were written")
-    reader = _Reader(content)
+    reader = _Reader(body)
     names, ips = reader.read_texts().read(), reader.read_numbers(np.uint32)
-    rows = wanted(names).to_numpy()[ips].nonzero()[0] if callable(wanted) else wanted
+    rows = None if is_wanted is None else is_wanted(names).to_numpy()[ips].nonzero()[0]
     own: Any = slice(None) if rows is None else rows
     columns = []
     for name, kind in schema.items():
@@ -177,6 +174,19 @@ def decode(
             column = pl.Series(reader.read_numbers(_DTYPES[kind])[own])
         columns.append(column.alias(name))
     return Addressed(pl.DataFrame(columns), names)
+
+
+def decode_texts(body: bytes, schema: pl.Schema, wanted: str, rows: Rows) -> pl.Series:
+    """What the column of texts that is *wanted* says in these rows; the others are passed over."""
+    reader = _Reader(body)
+    reader.pass_texts()
+    for name, kind in schema.items():
+        if name == wanted:
+            break
+        if kind == pl.Categorical:
+            reader.pass_texts()
+        reader.pass_numbers()
+    return reader.read_texts().read(rows)
 
 
 def _encode(header: bytes, columns: Columns, rows: slice, max_bytes: int) -> Iterator[bytes]:
@@ -251,8 +261,10 @@ class _Writer:
 class _Reader:
     """Reads what a _Writer wrote, from first to last."""
 
-    def __init__(self, content: memoryview) -> None:
-        self._content = content
+    def __init__(self, body: bytes) -> None:
+        self._content = memoryview(body)[_DIGEST_BYTES:]
+        if xxh3_64_digest(self._content) != body[:_DIGEST_BYTES]:
+            raise ValueError("its bytes are not those that were written")
         self._at = 0
         self._decompress = zstandard.ZstdDecompressor().decompress
 
@@ -261,7 +273,14 @@ class _Reader:
         return Texts(sizes, np.frombuffer(self._read_compressed(), np.uint8))
 
     def pass_texts(self) -> None:
-        self.read_numbers(np.int32)
+        self.pass_numbers()
+        self._pass_compressed()
+
+    def pass_numbers(self) -> None:
+        if self._read(_COUNT) != (0,) and self._read(_NUMBERS)[0]:
+            self._pass_compressed()
+
+    def _pass_compressed(self) -> None:
         (size,) = self._read(_COUNT)
         self._at += size
 

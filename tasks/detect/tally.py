@@ -12,7 +12,7 @@ from tasks.collect.formats.rewriting import Rewrite
 from tasks.collect.lines import Block
 from tasks.collect.reader import BlockCount
 from tasks.detect.addressed import Addressed, decode_parquet, numbered
-from tasks.detect.columns import Columns, IsWanted, Rows, columns_of, decode, encode
+from tasks.detect.columns import Columns, IsWanted, Rows, columns_of, decode, decode_texts, encode
 from tasks.detect.engine import Engine
 from tasks.detect.judge import Judge
 from tasks.detect.judged import Counters, Judged, hash_line, lowest
@@ -158,7 +158,9 @@ class Tally:
 
 def read_lines(part: bytes, rows: Rows) -> pl.Series:
     """The lines in these rows of a part with samples."""
-    return _decode(part, rows)[1].rows["line"]
+    if part.startswith(_MAGIC):
+        return decode_texts(part[len(_MAGIC) + 1 :], numbered(SAMPLES), "line", rows)
+    return _decode(part, None)[1].rows["line"].gather(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -508,7 +510,7 @@ def _to_payloads(tables: Iterable[Columns], max_bytes: int = _MAX_BYTES) -> list
 
 
 def _decode(
-    part: bytes, wanted: IsWanted | Rows | None, *, is_light: bool = False
+    part: bytes, is_wanted: IsWanted | None, *, is_light: bool = False
 ) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _KINDS:
@@ -519,7 +521,7 @@ def _decode(
     schema, body = _KINDS[kind], part[len(_MAGIC) + 1 :]
     try:
         if magic == _MAGIC:
-            return kind, decode(body, numbered(schema), wanted, is_light=is_light)
+            return kind, decode(body, numbered(schema), is_wanted, is_light=is_light)
         if magic == _FIRST_MAGIC:
             rows = pl.read_parquet(body).select(schema.names())
             table = Addressed.of(rows.cast(schema))
@@ -528,11 +530,7 @@ def _decode(
         if is_light and "line" in schema:
             row = pl.int_range(pl.len(), dtype=pl.UInt32)
             table = replace(table, rows=table.rows.with_columns(line=row))
-        if callable(wanted):
-            table = table.only(wanted(table.names))
-        elif wanted is not None:
-            table = replace(table, rows=table.rows[wanted])
-        return kind, table
+        return kind, table if is_wanted is None else table.only(is_wanted(table.names))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

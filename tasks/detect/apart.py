@@ -40,6 +40,8 @@ As stored. A worker takes half a second to start; from so much on, cores that do
 other save more where logs are compressed, and at three times as much where they are not. And what
 evaluates then has none of the memory that counting takes.
 """
+MOST_BATCHES: Final = 8
+"""What allocators keep grows with each batch; a worker that counted so many is replaced."""
 _ROOT: Final = Path(__file__).parents[2]
 _WORK: Final = "from tasks.detect.apart import work; work()"
 
@@ -120,7 +122,10 @@ class Workers:
         except BaseException:
             worker.end()
             raise
-        self._idle.append(worker)
+        if worker.batches < MOST_BATCHES:
+            self._idle.append(worker)
+        else:
+            worker.end()
         return counted
 
 
@@ -134,6 +139,7 @@ class _Worker:
     """A process that counts, as seen from the one that started it."""
 
     def __init__(self, batch: Batch) -> None:
+        self.batches = 0
         self._connection, theirs = Pipe()
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         try:
@@ -172,6 +178,7 @@ class _Worker:
         if isinstance(outcome, MiddlewatchError):
             raise outcome
         results, left_out, slowed_by = outcome
+        self.batches += 1
         return Counted(results, WrittenTally(parts), left_out, slowed_by)
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ from weakref import finalize
 
 from tasks.model.parts import Part
 
-_MOST_IN_MEMORY: Final = 8 * 1024**2
+_MOST_IN_MEMORY: Final = 1024**2
 
 
 class Parts:

@@ -178,6 +178,19 @@ def test_a_worker_that_is_killed_takes_one_batch_with_it(tmp_path, workers):
     assert said(again) == said(other)
 
 
+def test_a_worker_is_replaced_before_it_has_grown_large(workers):
+    """The next one starts with nothing, and what it counts is the same."""
+    errand = Errand(SHELF, SHELF.batch(), UTC)
+    counted, seen = [], []
+    for _ in range(apart.MOST_BATCHES + 1):
+        counted.append(said(workers.run(errand, is_apart=True)))
+        seen.append(processes())
+
+    assert [len(here) for here in seen] == [1] * (apart.MOST_BATCHES - 1) + [0, 1]
+    assert len(set[int]().union(*seen)) == 2
+    assert all(each == counted[0] for each in counted)
+
+
 def test_a_worker_that_does_not_start_is_worth_another_attempt(workers, monkeypatch, capfd):
     """As when there is no room for a process, or it has no memory to start with."""
     errand = Errand(SHELF, SHELF.batch(), UTC)

@@ -19,6 +19,7 @@ from flows.lifecycle import STOPPED, record_stop
 from flows.local_server import local_server
 from flows.terminal import print_complaint, print_run
 from tasks.detect.allowlist import AllowlistEntry
+from tasks.detect.apart import workers
 from tasks.detect.rules import Override
 from tasks.model.errors import ConfigurationError, MiddlewatchError, PermanentError
 from tasks.model.runs import RunState, RunSummary
@@ -127,6 +128,7 @@ class _Stopping:
                     # a database that is busy does not make it late
                     threading.Thread(target=record_stop, daemon=True).start()
                     time.sleep(GRACE_SECONDS)
+                    workers().kill()
                     os._exit(self.explain())
 
 

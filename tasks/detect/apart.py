@@ -2,10 +2,11 @@
 Batches counted apart: in processes of their own, as many at a time as there are cores.
 
 Threads wait for each other wherever Python itself is at work; processes do not. A worker ends with
-the process that started it, whatever ends that. One that is ended by others takes its own batch
-with it and no other.
+the process that started it, whatever ends that; one that was stopped, when it is let go on. One
+that is ended by others takes its own batch with it and no other.
 """
 
+import atexit
 import os
 import signal
 import subprocess
@@ -95,6 +96,7 @@ class Workers:
         """None is started before there is something to count apart."""
         self._seats = BoundedSemaphore(most)
         self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
 
     def run(self, errand: Errand, *, is_apart: bool) -> Counted:
         """
@@ -112,16 +114,24 @@ class Workers:
             while True:
                 self._idle.pop().end()
 
+    def kill(self) -> None:
+        """All are gone, also in the middle of a batch: nobody waits for it any more."""
+        for worker in (*self._idle, *self._busy):
+            worker.kill()
+
     def _run_apart(self, errand: Errand) -> Counted:
         try:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker(errand.batch)
+        self._busy.add(worker)
         try:
             counted = worker.run(errand)
         except BaseException:
             worker.end()
             raise
+        finally:
+            self._busy.discard(worker)
         if worker.batches < MOST_BATCHES:
             self._idle.append(worker)
         else:
@@ -132,7 +142,9 @@ class Workers:
 @cache
 def workers() -> Workers:
     """As many as there are cores for this process, by its affinity and the quota of its group."""
-    return Workers(pl.thread_pool_size())
+    found = Workers(pl.thread_pool_size())
+    atexit.register(found.kill)
+    return found
 
 
 class _Worker:
@@ -181,19 +193,31 @@ class _Worker:
         self.batches += 1
         return Counted(results, WrittenTally(parts), left_out, slowed_by)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """It is gone, whatever it was at."""
         self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """It is gone, and so is what it was asked by."""
+        self.kill()
         self._process.communicate()
         self._connection.close()
 
     def _lost(self, batch: Batch) -> TransientError:
         code = self._process.wait()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = _name_signal(-code) if code < 0 else f"exit code {code}"
         return TransientError(
             f"The process that counted batch {batch.number} came to its end ({how}): nothing of "
             "the batch is on record; if memory ran out, give the system more, or this fewer cores."
         )
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # those between SIGRTMIN and SIGRTMAX have no name
+        return f"signal {number}"
 
 
 def work() -> None:

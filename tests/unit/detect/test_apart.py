@@ -159,7 +159,11 @@ def test_an_unexpected_error_says_where_and_not_what(workers, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_that_is_killed_takes_one_batch_with_it(tmp_path, workers):
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}")],
+)
+def test_a_worker_that_is_killed_takes_one_batch_with_it(tmp_path, workers, number, name):
     """It is counted again by another one, and the other batch does not notice."""
     asked = tmp_path / "asked"
     stuck = Stuck(SHELF.objects, asked=str(asked))
@@ -168,14 +172,32 @@ def test_a_worker_that_is_killed_takes_one_batch_with_it(tmp_path, workers):
         with until(asked):
             [doomed] = processes()
         other = workers.run(Errand(SHELF, SHELF.batch(4), UTC), is_apart=True)
-        os.kill(doomed, signal.SIGKILL)
-        with pytest.raises(TransientError, match=r"batch 3 came to its end \(SIGKILL\): nothing"):
+        os.kill(doomed, number)
+        with pytest.raises(TransientError, match=rf"batch 3 came to its end \({name}\): nothing"):
             lost.result(SOON_SECONDS)
 
     again = workers.run(Errand(SHELF, SHELF.batch(3), UTC), is_apart=True)
 
     assert doomed not in processes()
     assert said(again) == said(other)
+
+
+def test_a_stopped_worker_is_killed_with_the_others(tmp_path, workers):
+    """A run that ends leaves nobody behind, not even one that cannot notice."""
+    asked = tmp_path / "asked"
+    stuck = Stuck(SHELF.objects, asked=str(asked))
+    workers.run(Errand(SHELF, SHELF.batch(), UTC), is_apart=True)
+    with ThreadPoolExecutor() as pool:
+        lost = pool.submit(workers.run, Errand(stuck, stuck.batch(), UTC), is_apart=True)
+        with until(asked):
+            [stopped] = processes()
+        os.kill(stopped, signal.SIGSTOP)
+
+        workers.kill()
+
+        assert not is_alive(stopped)
+        with pytest.raises(TransientError, match="SIGKILL"):
+            lost.result(SOON_SECONDS)
 
 
 def test_a_worker_is_replaced_before_it_has_grown_large(workers):

@@ -1,32 +1,42 @@
 """Parts of a tally as they are stored, on disk once they are many."""
 
 from collections.abc import Iterable, Iterator
-from tempfile import SpooledTemporaryFile
+from contextlib import contextmanager, suppress
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Final
 from weakref import finalize
 
+from tasks.model.errors import TransientError
 from tasks.model.parts import Part
 
 _MOST_IN_MEMORY: Final = 1024**2
 
 
 class Parts:
-    """Parts in the order in which they were added; they can be gone through again and again."""
+    """
+    Parts in the order in which they were added; they can be gone through again and again.
+
+    Raises:
+        TransientError: There is no room for them, or was none once: what is there is not whole.
+    """
 
     def __init__(self, parts: Iterable[Part] = ()) -> None:
         """These are there so far."""
         # the file has no name: it is gone with the process, whatever ends that
         self._file = SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115 -- closed below
-        finalize(self, self._file.close)
+        finalize(self, _close, self._file)
         self._places: list[tuple[int, int, int]] = []
         """First and last minute, and size."""
+        self._failure: TransientError | None = None
         self.extend(parts)
 
     def extend(self, parts: Iterable[Part]) -> None:
         """These are there, too."""
-        self._file.seek(sum(size for _, _, size in self._places))
         for part in parts:
-            self._file.write(part.payload)
+            with self._whole():
+                self._file.seek(sum(size for _, _, size in self._places))
+                self._file.write(part.payload)
+                self._file.flush()
             self._places.append((part.first_minute, part.last_minute, len(part.payload)))
 
     def __len__(self) -> int:
@@ -37,6 +47,27 @@ class Parts:
         """All parts, one in memory at a time."""
         start = 0
         for first, last, size in self._places:
-            self._file.seek(start)
-            yield Part(first, last, self._file.read(size))
+            with self._whole():
+                self._file.seek(start)
+                payload = self._file.read(size)
+            yield Part(first, last, payload)
             start += size
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """After a failure, what was written before is lost, too: a spooled file moves to disk."""
+        if self._failure is None:
+            try:
+                yield
+            except OSError as error:
+                self._failure = TransientError(
+                    f"What is counted finds no room in {gettempdir()} ({error.strerror}): make"
+                    " room there, or set TMPDIR to a directory that has more."
+                )
+        if self._failure is not None:
+            raise self._failure from None
+
+
+def _close(file: SpooledTemporaryFile[bytes]) -> None:
+    with suppress(OSError):  # of what is not asked for any more
+        file.close()

@@ -1,5 +1,6 @@
 """Tallies: what is counted, what is kept, and what it looks like in a database."""
 
+import resource
 from io import SEEK_END, BytesIO
 
 import polars as pl
@@ -18,7 +19,7 @@ from tasks.detect.tally import (
     read_lines,
     sample_limits,
 )
-from tasks.model.errors import PermanentError
+from tasks.model.errors import PermanentError, TransientError
 from tasks.model.parts import Part
 from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, built, count, login, request
 
@@ -199,6 +200,24 @@ def test_many_parts_are_read_as_they_were_written(monkeypatch):
     parts.extend([four])
     assert list(parts) == [one, nothing, three, four]
     assert next(reader) == nothing
+
+
+def test_a_full_temporary_directory_is_told_as_what_it_is(monkeypatch):
+    """What was written before is lost with it, so nothing is told of these parts any more."""
+    monkeypatch.setattr(parts_module, "_MOST_IN_MEMORY", 10)
+    parts = Parts([Part(0, 1, b"one")])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(TransientError, match=r"no room in .*: make room there, or set TMPDIR"):
+            parts.extend([Part(1, 2, b"two" * 1000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with pytest.raises(TransientError, match="no room"):
+        list(parts)
+    with pytest.raises(TransientError, match="no room"):
+        parts.extend([Part(1, 2, b"two")])
 
 
 @pytest.mark.parametrize(

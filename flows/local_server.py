@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import uvicorn
 from filelock import FileLock
@@ -84,8 +85,7 @@ def local_server(when_lost: Callable[[], None] | None = None) -> Iterator[str]:
 
     settings = get_current_settings()
     log_path = settings.home / "middlewatch-server.log"
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
+    with _opened(log_path) as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "flows.local_server"],
             cwd=Path(__file__).parents[1],
@@ -112,6 +112,17 @@ def local_server(when_lost: Callable[[], None] | None = None) -> Iterator[str]:
         stack.callback(is_over.set)
         threading.Thread(target=_watch, args=(server, is_over), daemon=True).start()
         yield url
+
+
+def _opened(log_path: Path) -> BinaryIO:
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return log_path.open("ab")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Prefect cannot write to {log_path.parent} ({error.strerror}): set PREFECT_HOME to a"
+            " directory of this user."
+        ) from None
 
 
 def _check(url: str) -> None:

@@ -43,6 +43,7 @@ evaluates then has none of the memory that counting takes.
 """
 MOST_BATCHES: Final = 8
 """What allocators keep grows with each batch; a worker that counted so many is replaced."""
+_PATIENCE_SECONDS: Final = 1
 _ROOT: Final = Path(__file__).parents[2]
 _WORK: Final = "from tasks.detect.apart import work; work()"
 
@@ -116,8 +117,11 @@ class Workers:
 
     def kill(self) -> None:
         """All are gone, also in the middle of a batch: nobody waits for it any more."""
-        for worker in (*self._idle, *self._busy):
+        started = *self._idle, *self._busy
+        for worker in started:
             worker.kill()
+        for worker in started:
+            worker.wait(_PATIENCE_SECONDS)
 
     def _run_apart(self, errand: Errand) -> Counted:
         try:
@@ -194,9 +198,13 @@ class _Worker:
         return Counted(results, WrittenTally(parts), left_out, slowed_by)
 
     def kill(self) -> None:
-        """It is gone, whatever it was at."""
+        """It is to end at once, whatever it is at."""
         self._process.kill()
-        self._process.wait()
+
+    def wait(self, seconds: float) -> None:
+        """It is gone, if it ended in time: one that waits for a dead disk does not."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def end(self) -> None:
         """It is gone, and so is what it was asked by."""

@@ -22,7 +22,6 @@ Bytes = npt.NDArray[np.uint8]
 IP_BITS: Final = 24
 MINUTE_BITS: Final = 27
 """Minutes since the epoch, up to the year 2225."""
-LAST_PACKED_MINUTE: Final = (1 << MINUTE_BITS) - 1
 COUNTER_BITS: Final = 13
 
 

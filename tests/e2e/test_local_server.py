@@ -100,3 +100,13 @@ def test_an_api_that_does_not_answer_is_named_in_one_sentence(monkeypatch):
         local_server(),
     ):
         pass
+
+
+def test_a_home_that_cannot_be_written_is_named_in_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    run = start(tmp_path / "file" / "prefect")
+
+    _, complaint = run.communicate(timeout=180)
+
+    assert run.returncode != 0
+    assert f"ConfigurationError: Prefect cannot write to {tmp_path}/file/prefect" in complaint

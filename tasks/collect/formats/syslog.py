@@ -20,11 +20,13 @@ from tasks.collect.formats.programs import (
 from tasks.collect.formats.request import Context
 from tasks.model.events import Unparsed
 
+# of a program's own log, in which clients may have written what follows
+_LEVEL = rb"(?i:debug|info|notice|warn\w*|err\w*|crit\w*|fatal|trace)"
 _LINE = re.compile(
     rb"(?:<\d{1,3}>)?"
     rb"(?:([A-Z][a-z][a-z] [ \d]?\d \d\d:\d\d):(\d\d)(?:\.\d+)?"
     # `log show` of macOS has blanks around the time
-    rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  |\S+ (?:\S+ )?sshd))\d\d:\d\d):(\d\d)"
+    rb"|(\d{4}-\d\d-\d\d(?:T| (?=\S+  |\S+ (?!" + _LEVEL + rb" )(?:\S+ )?sshd))\d\d:\d\d):(\d\d)"
     rb"(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)? ?)"
     # FreeBSD's `syslogd -v` says the priority here; the host may be missing
     rb" (?:<[\w.]{1,20}> )?"

@@ -56,7 +56,14 @@ _NAMES: Mapping[str, str] = {
     "cs(user-agent)": "user_agent_original",
     "csuser-agent": "user_agent_original",
 }
-_OF_REQUESTS = ("http_request_method", "url_original", "url_path", "http_response_status_code")
+_OF_REQUESTS = (
+    "http_request_method",
+    "url_original",
+    "url_path",
+    "url_query",
+    "user_agent_original",
+    "http_response_status_code",
+)
 _NO_FIELDS = Unparsed(
     "it has none of the known formats, or is a W3C line without a #Fields line before it"
 )

@@ -426,3 +426,12 @@ def test_web_server_through_syslog():
     (event,) = parse(access, "Feb 22 22:18:33 web-01 nginx: ")
 
     assert (event.source_ip, event.url_path) == ("192.0.2.7", "/x")
+
+
+@pytest.mark.parametrize("level", ["ERROR", "info", "WARNING"])
+def test_what_a_program_logs_of_its_clients_is_no_login(level):
+    """A text that begins like sshd's, in the log of a program that writes the time alike."""
+    message = "sshd[1]: Accepted password for root from 192.0.2.7 port 5 ssh2"
+
+    assert len(parse(message, "2026-02-22 22:18:33 web-01 ")) == 1
+    assert isinstance(parse(message, f"2026-02-22 22:18:33 {level} "), Unparsed)

@@ -194,6 +194,15 @@ def test_idle_connections(parser):
     assert (refused.url_original, refused.http_response_status_code) == ("../../win.ini", 400)
 
 
+def test_few_fields(parser):
+    """A query or a user agent alone is a request, too."""
+    parser.parse(b"#Fields: date time c-ip cs-uri-query cs(User-Agent)")
+
+    (event,) = parser.parse(b"2026-02-22 22:10:01 192.0.2.7 id=1+union+select+2 sqlmap/1.7")
+
+    assert (event.source_ip, event.user_agent_original) == ("192.0.2.7", "sqlmap/1.7")
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
 def test_search(size):
     """The last complete directive is found, however the bytes are cut."""

@@ -1,7 +1,7 @@
 """Lines to count, what is counted of them, and a slow reference that defines the truth."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tasks.detect.tally import (
     ORDINARY,
     Tally,
     TallyBuilder,
+    WrittenTally,
     keep_lowest,
     sample_limits,
     sample_shares,
@@ -85,15 +86,20 @@ def count(extents: Sequence[Sequence[Line]], rules: RuleSet = RULES) -> Tally:
 
 
 def built(builder: TallyBuilder) -> Tally:
-    """Everything counted so far as one tally: parts added up, in the order of the texts."""
-    counts, values, samples = (table.named() for table in builder.write().read().tables)
+    """Everything counted so far as one tally."""
+    return added_up(builder.write(), builder._limits)
+
+
+def added_up(written: WrittenTally, limits: Mapping[str, int]) -> Tally:
+    """What all parts say together, in the order of the texts."""
+    counts, values, samples = (table.named() for table in written.read().tables)
     place = ["extent", "source_ip", "minute"]
     rank = pl.col("value_hash").rank("ordinal").over(*place, "counter")
     once = samples.sort("line_number").unique([*place, "line_hash"], keep="first")
     tables = (
         counts.group_by(*place, "counters").agg(pl.col("count").sum()),
         values.unique().filter(rank <= MAX_DISTINCT_VALUES),
-        keep_lowest(once, builder._limits, place).select(samples.columns),
+        keep_lowest(once, limits, place).select(samples.columns),
     )
     return Tally(*(Addressed.of(table.sort(_without_texts(table))) for table in tables))
 

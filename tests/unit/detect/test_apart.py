@@ -23,11 +23,13 @@ from tasks.collect.credentials import Account
 from tasks.collect.source import open_source
 from tasks.detect import apart
 from tasks.detect.apart import Errand, Workers
-from tasks.detect.rules import Override
+from tasks.detect.rules import Override, load_rules, with_thresholds
+from tasks.detect.tally import sample_limits
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.objects import EventRange, Location
 from tests import scans
 from tests.conftest import ROOT
+from tests.counting import added_up
 from tests.ledgers import MemoryLedger
 from tests.odd_sources import Shelf, Stuck, Throttled
 
@@ -77,9 +79,11 @@ def is_alive(process: int) -> bool:
     return listed.strip()[:1] not in ("", "Z")
 
 
-def said(counted):
-    """All that was counted, in bytes."""
-    return counted.results, counted.left_out, counted.slowed_by, list(counted.tally.parts)
+def said(counted, thresholds=None):
+    """All that was counted, in bytes; how it is cut into parts depends on what is compiled."""
+    limits = sample_limits(with_thresholds(load_rules(), thresholds or {}))
+    tally = added_up(counted.tally, limits)
+    return counted.results, counted.left_out, counted.slowed_by, list(tally.to_payloads())
 
 
 def test_a_batch_comes_to_the_same_here_and_apart(tmp_path, workers):
@@ -106,7 +110,10 @@ def test_a_batch_comes_to_the_same_here_and_apart(tmp_path, workers):
     )
 
     for errand in (plain, full, plain):
-        here, there = (said(workers.run(errand, is_apart=a)) for a in (False, True))
+        here, there = (
+            said(workers.run(errand, is_apart=is_apart), errand.thresholds)
+            for is_apart in (False, True)
+        )
         assert here == there
         assert len(here[0]) == 6
     assert len(processes()) == 1

@@ -14,16 +14,10 @@ from tasks.detect.counted_hours import CountedHours, HourCounter, add_lines
 from tasks.detect.evaluate import evaluate
 from tasks.detect.loading import LoadedTally, load
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet, load_rules
+from tasks.detect.samples import ORDINARY, keep_lowest, sample_limits, sample_shares
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
-from tasks.detect.tally import (
-    ORDINARY,
-    Tally,
-    TallyBuilder,
-    WrittenTally,
-    keep_lowest,
-    sample_limits,
-    sample_shares,
-)
+from tasks.detect.tally import Tally, WrittenTally
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.detect.touched import Touched
 from tasks.model.events import Event, EventCategory
 

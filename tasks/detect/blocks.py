@@ -47,7 +47,7 @@ from tasks.detect.rules import RuleSet
 from tasks.model.events import Event
 
 if TYPE_CHECKING:
-    from tasks.detect.tally import TallyBuilder
+    from tasks.detect.tally_builder import TallyBuilder
 
 Rows = npt.NDArray[np.int32]
 """Numbers of rows, or one number per row."""

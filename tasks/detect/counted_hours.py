@@ -33,8 +33,8 @@ from tasks.detect.evidence import (
 )
 from tasks.detect.loading import Candidates, Loaded, choose, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
+from tasks.detect.samples import keep_lowest, sample_limits
 from tasks.detect.suspect_hours import SuspectHour
-from tasks.detect.tally import keep_lowest, sample_limits
 from tasks.detect.touched import HOUR, Span, Touched, explode_hours, merge_spans
 from tasks.detect.windows import match_all
 from tasks.model.errors import PermanentError

@@ -14,7 +14,8 @@ from tasks.collect.formats.parser import ChooseFormat
 from tasks.collect.reader import BlockSink, read_extents
 from tasks.collect.source import Source
 from tasks.detect.rules import RuleSet
-from tasks.detect.tally import TallyBuilder, WrittenTally
+from tasks.detect.tally import WrittenTally
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.model.errors import MiddlewatchError, TransientError
 from tasks.model.objects import (
     Batch,

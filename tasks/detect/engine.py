@@ -41,7 +41,7 @@ from tasks.detect.rules import RuleSet
 
 if TYPE_CHECKING:
     from tasks.detect.blocks import BlockCounter
-    from tasks.detect.tally import TallyBuilder
+    from tasks.detect.tally_builder import TallyBuilder
 
 _COLD_BYTES: Final = 15 * 64 * 1024
 """

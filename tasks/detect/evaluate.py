@@ -35,8 +35,8 @@ import polars as pl
 from tasks.detect.evidence import assemble, choose_lines, leading_addresses, unite_lines
 from tasks.detect.loading import Loaded, LoadedTally, load, narrow
 from tasks.detect.rules import RuleSet
+from tasks.detect.samples import keep_lowest, sample_limits
 from tasks.detect.suspect_hours import SuspectHour
-from tasks.detect.tally import keep_lowest, sample_limits
 from tasks.detect.touched import HOUR, Touched, only_affected
 from tasks.detect.windows import match_all
 

@@ -54,7 +54,8 @@ def renamed(tally, number: int, of: int):
 
     from tasks.detect.addressed import Addressed
     from tasks.detect.rules import load_rules
-    from tasks.detect.tally import COUNTS, SAMPLES, VALUES, Tally, keep_lowest, sample_limits
+    from tasks.detect.samples import keep_lowest, sample_limits
+    from tasks.detect.tally import COUNTS, SAMPLES, VALUES, Tally
 
     start = int(tally.counts.rows["minute"].min())
     minute = (start + (pl.col("minute") - start + number * 1440) // of).cast(pl.Int32)

@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["tasks.collect", "tasks.detect", "tasks
     from tasks.detect.decode import FIELD_LIMIT, view
     from tasks.detect.rules import load_rules
     from tasks.detect.signatures import TEXT_FIELDS
-    from tasks.detect.tally import TallyBuilder
+    from tasks.detect.tally_builder import TallyBuilder
     from tasks.model.errors import ObjectError
     from tasks.model.events import Event, EventCategory, Unparsed
     from tasks.model.objects import LogObject

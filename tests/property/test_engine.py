@@ -30,7 +30,7 @@ from tasks.detect.proving import Prover, Views, widen
 from tasks.detect.rules import load_rules
 from tasks.detect.selections import build_selection
 from tasks.detect.signatures import Signature, Strength
-from tasks.detect.tally import TallyBuilder
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.model.events import Unparsed
 from tasks.model.incidents import Family
 from tasks.model.objects import EventRange, LogObject

@@ -16,7 +16,7 @@ from tasks.detect.evaluate import evaluate
 from tasks.detect.incidents import chain
 from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import load_rules
-from tasks.detect.tally import TallyBuilder
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.detect.touched import Touched
 from tasks.model.events import Unparsed
 from tests.data import make_logs

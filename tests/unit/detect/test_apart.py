@@ -24,7 +24,7 @@ from tasks.collect.source import open_source
 from tasks.detect import apart
 from tasks.detect.apart import Errand, Workers
 from tasks.detect.rules import Override, load_rules, with_thresholds
-from tasks.detect.tally import sample_limits
+from tasks.detect.samples import sample_limits
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.objects import EventRange, Location
 from tests import scans

@@ -10,7 +10,7 @@ from tasks.detect.counted_hours import evaluate_hours
 from tasks.detect.evaluate import evaluate
 from tasks.detect.loading import LoadedTally
 from tasks.detect.rules import load_rules
-from tasks.detect.tally import TallyBuilder
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.detect.touched import Touched
 from tasks.model.events import Unparsed
 from tests.counting import count_hours

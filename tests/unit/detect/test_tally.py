@@ -7,21 +7,13 @@ import polars as pl
 import pytest
 
 from tasks.detect import parts as parts_module
-from tasks.detect import tally as tally_module
+from tasks.detect import tally_builder as builder_module
 from tasks.detect.parts import Parts
-from tasks.detect.rules import Override, load_rules, with_thresholds
-from tasks.detect.tally import (
-    Tally,
-    TallyBuilder,
-    WrittenTally,
-    excerpt,
-    keep_lowest,
-    read_lines,
-    sample_limits,
-)
+from tasks.detect.tally import Tally, WrittenTally, read_lines
+from tasks.detect.tally_builder import TallyBuilder
 from tasks.model.errors import PermanentError, TransientError
 from tasks.model.parts import Part
-from tests.counting import ATTACKER, NEW_YEAR, RULES, Line, built, count, login, request
+from tests.counting import NEW_YEAR, RULES, built, count, login, request
 
 
 def counts_of(tally: Tally) -> dict[str, int]:
@@ -157,7 +149,7 @@ def test_memory_limits_do_not_show(monkeypatch, limit):
         [login(NEW_YEAR + n % 4) for n in range(20)],
     ]
     expected = count(extents).to_payloads()
-    monkeypatch.setattr(tally_module, "_MOST_ENTRIES", limit)
+    monkeypatch.setattr(builder_module, "_MOST_ENTRIES", limit)
 
     assert count(extents).to_payloads() == expected
 
@@ -310,84 +302,8 @@ def test_no_more_values_are_kept_than_can_be_asked_for():
     assert tally.counts.rows["count"].sum() == 2000
 
 
-def test_identical_lines_are_one_sample():
-    """The smallest line number stands for all of them."""
-    line = request(NEW_YEAR, "/a?id=1+union+select+2")
-    numbered = [Line(line.event, line.text, n) for n in (7, 3, 9)]
-
-    assert count([numbered]).samples.rows["line_number"].to_list() == [3]
-
-
-def test_few_lines_are_kept():
-    """Four per signature rule and minute, two per other rule, two ordinary ones."""
-    attacks = [request(NEW_YEAR, f"/{n}?id=1+union+select+2") for n in range(50)]
-    logins = [login(NEW_YEAR, second=n) for n in range(50)]
-    pages = [request(NEW_YEAR, f"/{n}") for n in range(200)]
-
-    assert count([attacks]).samples.height == 4
-    assert count([logins]).samples.height == 2
-    assert count([pages]).samples.height == 2
-
-
 def test_kept_values_do_not_depend_on_order():
     """Far more values than are kept leave the same ones, whichever comes first."""
     lines = [request(NEW_YEAR, f"/{n}", status=404) for n in range(2000)]
 
     assert count([lines]).to_payloads() == count([lines[::-1]]).to_payloads()
-
-
-def test_the_lowest_of_a_union_are_the_lowest_of_the_lowest():
-    """Lines spread over extents leave the samples that one extent leaves."""
-    attacks = [request(NEW_YEAR, f"/{n}?id=1+union+select+2") for n in range(30)]
-    pages = [request(NEW_YEAR, f"/{n}", status=s) for n in range(90) for s in (200, 302, 500)]
-    lines = attacks + pages
-    spread = count([lines[n::4] for n in range(4)]).samples.named().unique("line_hash")
-    united = keep_lowest(spread, sample_limits(RULES), ["source_ip", "minute"])
-
-    assert sorted(united["line"]) == lines_of(count([lines]))
-    assert united.height == 4 + 2
-
-
-def test_benign_clients_cost_little():
-    """About one of eight clients with a single page view leaves a line."""
-    pages = [request(NEW_YEAR, "/", source_ip=f"198.51.{n // 250}.{n % 250}") for n in range(1000)]
-
-    assert 85 < count([pages], load_rules(None)).samples.height < 165
-
-
-@pytest.mark.parametrize("threshold", [1, 5, 12, 25, 100])
-def test_who_only_comes_often_leaves_evidence_whatever_the_threshold_of_a_run(threshold):
-    """It may ask for few requests or many: each of these fifty clients has a line to show."""
-    asked = {"http-request-volume": Override(threshold=threshold)}
-    rules = with_thresholds(load_rules(None), asked)
-    clients = [f"198.51.100.{n}" for n in range(50)]
-    visits = [request(NEW_YEAR, f"/{n}", source_ip=ip) for n in range(threshold) for ip in clients]
-
-    assert set(count([visits], rules).samples.named()["source_ip"]) == set(clients)
-
-
-def test_short_lines_are_kept_as_they_are():
-    """Text is what the line says; bytes that are not UTF-8 can be told from text."""
-    assert excerpt("GET /caf\u00e9 \u2603".encode()) == "GET /caf\u00e9 \u2603"
-    assert excerpt(b"GET /\xff\xc3\xed\xa0\x80\x00") == "GET /\\xff\\xc3\\xed\\xa0\\x80\x00"
-
-
-def test_long_lines_are_shortened():
-    """Head and tail stay, and the text can always be stored."""
-    text = excerpt(b"head" + b"\xf0\x9f\x92\xa3" * 300_000 + b"tail")
-
-    assert (text[:4], text[-4:]) == ("head", "tail")
-    assert len(text) <= 2000
-    assert "[...]" in text
-    text.encode()
-
-
-def test_the_attack_in_a_long_line_is_in_its_sample():
-    """Padding before and after a payload does not hide it from who judges."""
-    padding = "x" * 3000
-    attack = request(NEW_YEAR, f"/a?{padding}&id=1+union+select+2&{padding}")
-    (text,) = lines_of(count([[attack]]))
-
-    assert "union+select+2" in text
-    assert len(text) <= 2000
-    assert text.startswith(ATTACKER)

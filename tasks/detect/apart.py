@@ -18,9 +18,10 @@ from datetime import tzinfo
 from functools import cache
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -183,17 +184,14 @@ class _Worker:
         except OSError:
             raise self._lost(errand.batch) from None
 
-        def receive() -> Any:  # noqa: ANN401 -- parts, then what they are of
-            try:
-                return self._connection.recv()
-            except (EOFError, OSError):
-                raise self._lost(errand.batch) from None
-
-        parts = Parts(iter(receive, None))
-        outcome = receive()
-        if isinstance(outcome, MiddlewatchError):
-            raise outcome
-        results, left_out, slowed_by = outcome
+        try:
+            outcome = self._connection.recv()
+            if isinstance(outcome, MiddlewatchError):
+                raise outcome
+            results, left_out, slowed_by, places = outcome
+            parts = Parts.open(recv_handle(self._connection), places)
+        except (EOFError, OSError):
+            raise self._lost(errand.batch) from None
         self.batches += 1
         return Counted(results, WrittenTally(parts), left_out, slowed_by)
 
@@ -239,19 +237,17 @@ def work() -> None:
 
 
 def _do(errand: Errand, parent: Connection) -> None:
-    outcome: MiddlewatchError | tuple[Any, ...]
     try:
         counted = errand.run()
+        # what is counted is read where it is: it may be more than memory has room for
+        descriptor, places = counted.tally.parts.share()
     except MiddlewatchError as error:
-        outcome = error
+        parent.send(error)
     except Exception as error:  # noqa: BLE001 -- its text may hold a piece of a log line
-        outcome = PermanentError(explain_unexpected(error))
+        parent.send(PermanentError(explain_unexpected(error)))
     else:
-        outcome = counted.results, counted.left_out, counted.slowed_by
-        for part in counted.tally.parts:
-            parent.send(part)
-    parent.send(None)
-    parent.send(outcome)
+        parent.send((counted.results, counted.left_out, counted.slowed_by, places))
+        send_handle(parent, descriptor, os.getppid())
 
 
 def _end_with_parent() -> None:

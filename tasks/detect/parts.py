@@ -1,15 +1,19 @@
 """Parts of a tally as they are stored, on disk once they are many."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from tempfile import SpooledTemporaryFile, gettempdir
-from typing import Final
+from typing import IO, Final, Self
 from weakref import finalize
 
 from tasks.model.errors import TransientError
 from tasks.model.parts import Part
 
 _MOST_IN_MEMORY: Final = 1024**2
+
+Place = tuple[int, int, int]
+"""First and last minute of a part, and its size in bytes."""
 
 
 class Parts:
@@ -23,12 +27,30 @@ class Parts:
     def __init__(self, parts: Iterable[Part] = ()) -> None:
         """These are there so far."""
         # the file has no name: it is gone with the process, whatever ends that
-        self._file = SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115 -- closed below
-        finalize(self, _close, self._file)
-        self._places: list[tuple[int, int, int]] = []
-        """First and last minute, and size."""
+        self._keep_in(SpooledTemporaryFile(_MOST_IN_MEMORY))  # noqa: SIM115 -- closed below
+        self._places: list[Place] = []
         self._failure: TransientError | None = None
         self.extend(parts)
+
+    def _keep_in(self, file: IO[bytes]) -> None:
+        self._file = file
+        finalize(self, _close, file)
+
+    def share(self) -> tuple[int, Sequence[Place]]:
+        """The descriptor of a file, and what is where in it: another process can open() that."""
+        with self._whole():
+            # also few are on disk then
+            descriptor = self._file.fileno()
+            self._file.flush()
+        return descriptor, self._places
+
+    @classmethod
+    def open(cls, descriptor: int, places: Sequence[Place]) -> Self:
+        """What another process shares; the descriptor is this one's own."""
+        parts = cls()
+        parts._keep_in(os.fdopen(descriptor, "r+b"))
+        parts._places += places
+        return parts
 
     def extend(self, parts: Iterable[Part]) -> None:
         """These are there, too."""
@@ -68,6 +90,6 @@ class Parts:
             raise self._failure from None
 
 
-def _close(file: SpooledTemporaryFile[bytes]) -> None:
+def _close(file: IO[bytes]) -> None:
     with suppress(OSError):  # of what is not asked for any more
         file.close()

@@ -1,5 +1,6 @@
 """Tallies: what is counted, what is kept, and what it looks like in a database."""
 
+import os
 import resource
 from io import SEEK_END, BytesIO
 
@@ -192,6 +193,20 @@ def test_many_parts_are_read_as_they_were_written(monkeypatch):
     parts.extend([four])
     assert list(parts) == [one, nothing, three, four]
     assert next(reader) == nothing
+
+
+@pytest.mark.parametrize("most", [10, 10_000])
+def test_parts_of_another_process_are_read_where_they_are(monkeypatch, most):
+    """None goes through memory to be taken over: threads that wait for batches grew by each."""
+    monkeypatch.setattr(parts_module, "_MOST_IN_MEMORY", most)
+    expected = [Part(0, 1, b"one"), Part(1, 3, b"two" * 10)]
+    parts = Parts(expected)
+
+    descriptor, places = parts.share()
+    taken = Parts.open(os.dup(descriptor), places)
+    del parts
+
+    assert list(taken) == list(taken) == expected
 
 
 def test_a_full_temporary_directory_is_told_as_what_it_is(monkeypatch):

@@ -41,8 +41,19 @@ _FORWARDED = Unparsed(
     "it begins with a list of addresses, which clients can write to; log who spoke to the server"
 )
 _CLIENT_AGAIN = re.compile(rb"^\[[0-9A-Fa-f.:, ]{2,200}\] - ")
-_QUOTED = rb' (?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|-)'
-_REFERRER_AND_AGENT = re.compile(rb"(?: \d+)?" + _QUOTED + _QUOTED + rb"(?: |$)", re.DOTALL)
+_QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_QUOTED_OR_NOT = rb"(?:" + _QUOTED + rb"| -)"
+_REFERRER_AND_AGENT = re.compile(
+    rb"(?: \d+)?" + _QUOTED_OR_NOT + _QUOTED_OR_NOT + rb"(?: |$)", re.DOTALL
+)
+# nginx's lengths and times, of which those of several upstream servers are in quotes
+_REFERRER_AND_AGENT_AFTER_TIMES = re.compile(
+    rb'(?: (?:[\d.]+|-)){1,8}(?: "\d+\.\d{3}(?:, \d+\.\d{3})*+")?'
+    + _QUOTED
+    + _QUOTED
+    + rb"(?: |$)",
+    re.DOTALL,
+)
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)
 
 
@@ -119,7 +130,11 @@ def _read_host(field: bytes) -> str | None:
 
 
 def _read_referrer_and_agent(rest: bytes) -> tuple[str | None, str | None]:
-    match = _REFERRER_AND_AGENT.match(rest) or _REFERRER_AND_AGENT_WITH_RAW_QUOTES.match(rest)
+    match = (
+        _REFERRER_AND_AGENT.match(rest)
+        or _REFERRER_AND_AGENT_AFTER_TIMES.match(rest)
+        or _REFERRER_AND_AGENT_WITH_RAW_QUOTES.match(rest)
+    )
     if match is None:
         return None, None
     return read_text(match[1] or b""), read_text(match[2] or b"")

@@ -9,17 +9,20 @@ import re
 from tasks.collect.formats.fields import IMPOSSIBLE_TIME, Parsed, read_text
 from tasks.collect.formats.request import Context, build_request, split_request
 
-# In captured headers and in the request, `"`, `#`, braces and control characters are `#XX`.
+# In captured headers and in the request, `"`, `#`, braces and control characters are `#XX`; some
+# syslog daemons write a backslash before the quotes around the request.
 _LINE = re.compile(
-    rb"(?P<source_ip>[0-9A-Fa-f:.]+):\d{1,5} "
-    rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)\.\d{3}\] "
+    rb"(?:haproxy\[\d+\]: )?(?P<source_ip>[0-9A-Fa-f:.]+):\d{1,5} "
+    rb"\[(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d:\d\d:\d\d)(?:\.\d{1,9})?\] "
     rb"[^\s\"\[]+ [^\s\"\[/]+/[^\s\"\[]+ [-+\d/]+ (-?\d{1,3}) \+?(\d+) "
-    rb"[^\s\"\[]+ [^\s\"\[]+ [^\s\"\[]{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}\"([^\"]*)\"?.*",
+    rb"[^\s\"\[]+ [^\s\"\[]+ [^\s\"\[]{4} [\d/+]+ [\d/]+ (?:\{[^{}\"]*\} ){0,2}"
+    rb"(?:\\\"([^\"]*)\\\".*|\"([^\"]*)\"?.*)",
     re.DOTALL,
 )
 # connections: `option tcplog`, and what went wrong before there was a request
 _CONNECTION = re.compile(
-    rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] "
+    rb"(?:haproxy\[\d+\]: )?[0-9A-Fa-f:.]+:\d{1,5} "
+    rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d(?:\.\d{1,9})?\] "
     rb"(?:[^\s\"\[/]+/[^\s\"\[]+: [^\"]*"
     rb"|[^\s\"\[]+ [^\s\"\[/]+/[^\s\"\[]+ [-+\d/]+ \+?\d+ [^\s\"\[]{2} [\d/+]+ [\d/]+[^\"]*)"
 )
@@ -43,7 +46,8 @@ def parse_haproxy(line: bytes, context: Context, timestamp: int | None = None) -
     match = _LINE.fullmatch(line)
     if match is None:
         return () if _CONNECTION.fullmatch(line) else None
-    source_ip, day, month, year, time, status, size, request = match.groups()
+    source_ip, day, month, year, time, status, size, escaped, request = match.groups()
+    request = request if escaped is None else escaped
     if timestamp is None:
         timestamp = context.clock.read_local_time(day, month, year, time)
     if timestamp is None:

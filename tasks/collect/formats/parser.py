@@ -71,7 +71,7 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
     ("host_first", rb"\[\d\d/[A-Z][a-z][a-z]/\d{4}:", text.HOST_FIRST.parse),
     ("envoy", rb"\[\d{4}-\d\d-\d\dT[^\]\s]+\] \"", text.refuse_envoy),
     ("rfc5424", rb"(?:<\d{1,3}>)?1 \d{4}-", parse_rfc5424),
-    ("haproxy", rb"[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/", parse_haproxy),
+    ("haproxy", rb"(?:haproxy\[\d+\]: )?[0-9A-Fa-f:.]+:\d{1,5} \[\d\d/", parse_haproxy),
     ("iis_event", rb"<Event ", w3c.parse_iis_event),
     ("litespeed", rb'"', _parse_quoted_access),
 )

@@ -34,7 +34,7 @@ _LINE = re.compile(
     # BusyBox writes facility and level, too
     rb"(?:(?:auth(?:priv)?|cron|daemon|ftp|kern|lpr|mail|news|syslog|user|uucp|local[0-7])"
     rb"\.[a-z]+ )?"
-    rb"(?:([^\s:\[]+)(?:\[[^\]\s]*\])?: *|\[(sshd)\]:? )?"  # metalog's brackets
+    rb"(?:([^\s:\[]+)(?:(?:\[[^\]\s]*\])?: *|\[\d+\] )|\[(sshd)\]:? )?"  # metalog's brackets
     rb"(?:\[ID \d+ [a-z0-9]+\.[a-z]+\] )?(.*)",  # Solaris
     re.DOTALL,
 )
@@ -47,7 +47,7 @@ _RFC_5424 = re.compile(
     rb"(?:<\d{1,3}>)?1 (\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)"
     rb" \S+ (\S+) \S+ \S+ "
     rb"(?:-|(?:\[[^\s\]\"=]+(?: [^\s\]\"=]+=\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\")*+\])+)"
-    rb"(?: (?:\xef\xbb\xbf)?(.*))?",
+    rb"(?: (?:\xef\xbb\xbf)? *+(.*))?",  # rsyslog puts one blank more before the message
     re.DOTALL,
 )
 # Others may pass on what a client sent: only these log JSON of their own making.

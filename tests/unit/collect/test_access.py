@@ -165,6 +165,17 @@ def test_number_before_the_headers():
     )
 
 
+@pytest.mark.parametrize(
+    "times",
+    ["0.202", "312 0.202", "0.202 -", "0.202 0.1 .", '312 0.202 "0.201"', '0.2 "0.201, 0.003"'],
+)
+def test_times_before_the_headers(times):
+    """nginx's `$request_time` and its like before the headers hide neither of them."""
+    event = parse(f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 {times} "http://a/" "curl" "-"')
+
+    assert (event.http_request_referrer, event.user_agent_original) == ("http://a/", "curl")
+
+
 def test_absent_headers_without_quotes():
     """Traefik 1 writes `-` without quotes for a header that was not sent."""
     line = f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 {{}} 13 "Host-a" "http://10.0.0.1" 2ms'

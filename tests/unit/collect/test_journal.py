@@ -41,6 +41,7 @@ def entry(**fields):
         "<38>1 2026-02-22T22:18:33Z web-01 sshd-session 123 ID47 - \ufeff",
         '<38>1 2026-02-22T22:18:33Z web-01 sshd - - [a@1 b="x \\] y"][c d="e"] ',
         "1 2026-02-22T22:18:33.1Z web-01 sshd 123 - - ",
+        "<38>1 2026-02-22T22:18:33Z web-01 sshd 123 - -  ",  # rsyslog's SyslogProtocol23Format
     ],
 )
 def test_rfc5424(prefix):

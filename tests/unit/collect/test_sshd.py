@@ -52,6 +52,15 @@ def test_accepted_login(message):
     )
 
 
+def test_process_without_a_colon():
+    """Some daemons leave the colon after the process id out."""
+    (event,) = parse(
+        "Failed password for root from 192.0.2.7 port 5 ssh2", "Feb 22 22:18:33 web-01 sshd[123] "
+    )
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -226,6 +226,29 @@ def test_escapes_in_the_common_format_of_haproxy():
     assert event.url_original == '/\\think?"'
 
 
+@pytest.mark.parametrize("name", ["haproxy", "haproxy in syslog", "haproxy in rfc 5424"])
+def test_times_of_old_versions_of_haproxy(name):
+    """Not every version says the milliseconds; a line without them was no request, and lost."""
+    event = parse(SAMPLES[name].replace(":01.655]", ":01]").replace(":00.655]", ":00]"))
+
+    assert (event.timestamp, event.url_path) == (TIMESTAMP, "/a/b")
+
+
+def test_haproxy_without_a_syslog_header():
+    """A viewer of logs may leave out what is before the program."""
+    event = parse("haproxy[14389]: " + SAMPLES["haproxy"])
+
+    assert (event.timestamp, event.source_ip) == (TIMESTAMP, "192.0.2.7")
+
+
+@pytest.mark.parametrize("end", ["", " 0/0/0/0/0 shop.example/TLSv1.3/TLS_AES_256_GCM_SHA384"])
+def test_quotes_of_haproxy_that_syslog_escaped(end):
+    """syslog-ng may put a backslash before the quotes, which is no part of the request."""
+    line = SAMPLES["haproxy in syslog"].replace("id=1%27", "s=/\\think")
+
+    assert parse(line.replace('"', '\\"') + end).url_original == "/a/b?s=/\\think"
+
+
 def test_year_at_haproxy():
     """HAProxy says the year that the syslog line around it leaves out."""
     event = parse(SAMPLES["haproxy in syslog"].replace("/2026:", "/2019:"))

@@ -17,7 +17,7 @@ _YEARS_BACK = 9
 _DAY_SECONDS = 86_400
 _CACHED_MINUTES = 10_000
 _ACCESS_TIME = re.compile(
-    rb"\[?(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d)(?:\.\d+)? ([+-]\d{4})\]?"
+    rb"\[?(\d\d/[A-Z][a-z][a-z]/\d{4}[: ]\d\d:\d\d):(\d\d)(?:\.\d+)? ([+-]\d{4})\]?"
 )
 _ISO_TIME = re.compile(
     rb"(\d{4}[-/]\d\d[-/]\d\d)[T ](\d\d:\d\d):(\d\d)(?:[.,]\d+)?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"

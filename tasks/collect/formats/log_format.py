@@ -12,10 +12,12 @@ https://nginx.org/en/docs/http/ngx_http_log_module.html
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 
 import re2
 
+from tasks.collect.formats.clock import ObjectClock
 from tasks.collect.formats.text import TextFormat, read_fields
 
 _ADDRESS = r"[^\s\"\[\]]+"
@@ -114,20 +116,25 @@ _APACHE_HEADERS = {
     "x-forwarded-for": "forwarded_for",
 }
 _APACHE_TIMES = {
-    "": rf"\[{_ACCESS_TIME}\]",
-    "%d/%b/%Y:%H:%M:%S %z": _ACCESS_TIME,
-    "%d/%b/%Y:%T %z": _ACCESS_TIME,
-    "[%d/%b/%Y:%H:%M:%S %z]": rf"\[{_ACCESS_TIME}\]",
-    "%Y-%m-%dT%H:%M:%S%z": _ISO_TIME,
-    "%FT%T%z": _ISO_TIME,
-    "%Y-%m-%d %H:%M:%S": _ISO_TIME,
-    "%F %T": _ISO_TIME,
-    "sec": _NUMBER,
-    "msec": _NUMBER,
-    "usec": _NUMBER,
-}
+    "": "[%d/%b/%Y:%H:%M:%S %z]", "sec": "%s", "msec": "%s000", "usec": "%s000000",
+    "msec_frac": "000", "usec_frac": "000000",
+}  # fmt: skip
+"""What %t writes that is no strftime string, as one."""
+_CONVERSIONS = {
+    "%Y": r"\d{4}", **dict.fromkeys(("%m", "%d", "%H", "%M", "%S"), r"\d\d"),
+    **dict.fromkeys(("%b", "%h"), "[A-Z][a-z][a-z]"), "%z": r"[+-]\d{4}", "%s": r"\d+",
+    "%F": r"\d{4}-\d\d-\d\d", "%T": r"\d\d:\d\d:\d\d", **dict.fromkeys("0123456789", r"\d"),
+}  # fmt: skip
+"""What strftime writes for its conversions and, of fractions of a second, for digits."""
+_MOMENT = datetime(2001, 2, 3, 16, 5, 6, tzinfo=UTC)
 _NGINX_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
-_APACHE_DIRECTIVE = re.compile(r"%(?:[!\d,]*[<>]?(?:\{([^}]*)\})?(\^?[A-Za-z]+?)|(%))", re.ASCII)
+_NGINX_PIECES = re.compile(r"\s*(?:'[^']*'\s*)+;?\s*")
+_APACHE_TIME = re.compile(r"%[!\d,]*[<>]?(?:\{(?:begin:|end:)?([^}]*)\})?t")
+_APACHE_DIRECTIVE = re.compile(
+    rf"({_APACHE_TIME.pattern}(?:[ .,:/T-]*{_APACHE_TIME.pattern})*)"
+    r"|%(?:[!\d,]*[<>]?(?:\{(?P<argument>[^}]*)\})?(?P<letter>\^[A-Za-z]{2}|[A-Za-z])|(?P<percent>%))",
+    re.ASCII,
+)
 _FIXED_FIELDS = frozenset({"source_ip", "timestamp", "http_response_status_code", "forwarded_for"})
 _NEEDED = (
     ("source_ip", "the client's address ($remote_addr, %h or %a)"),
@@ -144,9 +151,13 @@ def compile_nginx(text: str) -> TextFormat:
     """
     The format that nginx writes with `log_format` *text* and its default escaping.
 
+    It may be copied in the pieces between quotes that nginx's configuration has.
+
     Raises:
         FormatError: It does not say what is needed, or a client could forge with it.
     """
+    if _NGINX_PIECES.fullmatch(text):
+        text = "".join(re.findall(r"'([^']*)'", text))
     return _compile(list(_read_nginx(text)))
 
 
@@ -180,20 +191,44 @@ def _read_apache(text: str) -> Iterator[Part]:
     end = 0
     for match in _APACHE_DIRECTIVE.finditer(text):
         yield text[end : match.start()]
-        argument, letter, percent = match.groups()
-        yield "%" if percent else _read_directive(argument, letter)
+        if match[1] is not None:
+            yield from _read_times(match[1])
+        else:
+            yield "%" if match["percent"] else _read_directive(match["argument"], match["letter"])
         end = match.end()
     yield text[end:]
 
 
+def _read_times(text: str) -> Iterator[Part]:
+    """The time that %t says in *text*, several of which may say a part of it each."""
+    pattern = _read_time(text)
+    if pattern is not None:
+        yield Variable(text, "timestamp", pattern)
+        return
+    end = 0
+    for match in _APACHE_TIME.finditer(text):
+        yield text[end : match.start()]
+        pattern = _read_time(match[0])
+        if pattern is None:
+            raise FormatError(f"{text} is a time that is not understood; log %t instead")
+        yield Variable(match[0], "timestamp", pattern)
+        end = match.end()
+
+
+def _read_time(text: str) -> str | None:
+    """The pattern of what Apache writes for *text*; None where the clock cannot read that."""
+    said = _APACHE_TIME.sub(lambda match: _APACHE_TIMES.get(match[1] or "", match[1] or ""), text)
+    pieces = re.split(r"(%.|\d)", said)
+    if not all(piece in _CONVERSIONS for piece in pieces[1::2]):
+        return None
+    sample = _MOMENT.strftime(said.replace("%s", f"{_MOMENT.timestamp():.0f}"))
+    if ObjectClock(_MOMENT).read_time(sample.encode()) != _MOMENT.timestamp():
+        return None
+    return "".join(_CONVERSIONS.get(piece) or re.escape(piece) for piece in pieces)
+
+
 def _read_directive(argument: str | None, letter: str) -> Variable:
     name = f"%{letter}" if argument is None else f"%{{{argument}}}{letter}"
-    if letter == "t":
-        wanted = (argument or "").removeprefix("begin:").removeprefix("end:")
-        pattern = _APACHE_TIMES.get(wanted)
-        if pattern is None:
-            raise FormatError(f"{name} is a time that is not understood; log %t instead")
-        return Variable(name, "timestamp", pattern)
     if letter == "i":
         return Variable(name, _APACHE_HEADERS.get((argument or "").lower()), _FREE)
     if argument is not None and letter not in "ahpPT":

@@ -78,6 +78,54 @@ def test_fields(compiled, line):
     assert (event.user_name, event.user_agent_original) == ("bob", "curl")
 
 
+@pytest.mark.parametrize(
+    ("time", "logged"),
+    [
+        ("%t", "[22/Feb/2026:22:10:01 +0000]"),
+        ("%{end:%d/%b/%Y:%T %z}t", "22/Feb/2026:22:10:01 +0000"),
+        ("[%{%d/%b/%Y %T}t.%{msec_frac}t %{%z}t]", "[22/Feb/2026 22:10:01.655 +0000]"),
+        ("%{%Y-%m-%d}tT%{%T}t.%{usec_frac}tZ", "2026-02-22T22:10:01.655001Z"),
+        ("%{%FT%T%z}t", "2026-02-22T23:10:01+0100"),
+        ("%{%F %H:%M:%S.000}t", "2026-02-22 22:10:01.000"),
+        ("%{sec}t", "1771798201"),
+        ("%{begin:usec}t", "1771798201655001"),
+        ("%t %{%T}t", None),
+        ("%{%T}t", None),
+        ("%{%d/%m/%Y %T}t", None),
+        ("%{%c}t", None),
+    ],
+)
+def test_times_of_apache(time, logged):
+    """A time is read as strftime writes it, also in parts, or refused: none is misread."""
+    if logged is None:
+        with pytest.raises(FormatError, match="time"):
+            compile_apache(f'%h {time} "%r" %>s')
+        return
+    event = parse(compile_apache(f'%h {time} "%r" %>s'), f'192.0.2.7 {logged} "GET / HTTP/1.1" 200')
+
+    assert event.timestamp == TIMESTAMP
+
+
+def test_time_to_the_first_byte():
+    """`%^FB` has a name of two letters."""
+    event = parse(
+        compile_apache('%h %t "%r" %>s %^FB %D'), f'192.0.2.7 {TIME} "GET / HTTP/1.1" 200 33 5'
+    )
+
+    assert event.http_response_status_code == 200
+
+
+def test_string_in_pieces():
+    """A string of nginx may be copied as it stands in its configuration, and matched nothing."""
+    pieces = f"'{MAIN[:60]}'\n    '{MAIN[60:]}';\n"
+
+    event = parse(
+        compile_nginx(pieces), f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "curl" "-"'
+    )
+
+    assert event.user_agent_original == "curl"
+
+
 def test_escapes():
     """What the server escaped is unescaped; bytes that are not UTF-8 are kept visible."""
     line = f'192.0.2.7 - - {TIME} "GET /\\x22 HTTP/1.1" 200 1 "-" "a\\"b'.encode() + b'\xff"'

@@ -20,13 +20,13 @@ from tasks.collect.formats.fields import (
 from tasks.collect.formats.request import split_request, split_target
 from tasks.model.events import Event, EventCategory, Unparsed
 
-# No server leaves a quote in the user name unescaped, but for the two by which Apache says that
-# it is empty, so the time is the last [...] before the
-# first bare quote: a user name that looks like the rest of a line cannot pass for it.
+# No server leaves a quote in the user name unescaped, but for two around it, as Apache writes them
+# when it is empty, so the time is the last [...] before the first bare quote that is none of these:
+# a user name that looks like the rest of a line cannot pass for it.
 # What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
     rb"(?!\{|<\d|(?:[A-Z][a-z][a-z] ){1,2}[ \d]?\d (?:\d{4} )?\d\d:|\d{4}-\d\d-\d\dT)"
-    rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:"")?) '
+    rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:(?<= )"[^"\\]*+(?:\\.[^"\\]*+)*+")?) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )
 _STATUS_AND_SIZE = rb" (\d{1,3}|-) (\d{1,18}|-)"
@@ -117,7 +117,7 @@ def _read_client(first: bytes, second: bytes, user: bytes) -> tuple[str | None, 
 def _read_user(user: bytes) -> str | None:
     """Old versions of the ingress controller say between brackets again who the client is."""
     name = _CLIENT_AGAIN.sub(b"", user).strip(b" ")
-    return None if name == b'""' else read_text(name)
+    return read_text(name[1:-1] if name.startswith(b'"') else name)
 
 
 def _begins_list(field: bytes) -> bool:

@@ -316,6 +316,8 @@ def _items(value: object) -> Sequence[Record]:
 def _parse_cloudfront(record: Record, context: Context) -> Parsed:
     texts = ((name, read_text(value)) for name, value in record.items())
     fields = {name: text.encode() for name, text in texts if text is not None}
+    if "cs-user-agent" in record:  # a real-time log, whose stem has the query, too
+        fields["cs-uri"] = fields.pop("cs-uri-stem", b"-")
     return parse_record(fields, context, is_url_encoded=True)
 
 

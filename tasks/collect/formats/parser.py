@@ -53,8 +53,16 @@ _STARTS: Sequence[tuple[str, bytes, Format]] = (
     ("aws_alb", rb"(?:https?|h2|grpcs|wss?) \d{4}-", text.ELB.parse),
     (
         "aws_connection",
-        rb"tls \d\.\d \d{4}-|\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f.:]+ \d+ \d+ (?:TLSv[\d.]+|-) ",
+        (
+            rb"tls \d\.\d \d{4}-|\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f.:]+ \d+ \d+ (?:TLSv[\d.]+|-) "
+            rb"|Enable AccessLog for ELB: "
+        ),
         text.pass_over,
+    ),
+    (
+        "cloudfront_real_time",
+        rb"\d{10}\.\d{3}\t[0-9a-f.:]+\t[\d.]+\t\d{3}\t\d+\t[A-Z]+\t(?:https?|wss?)\t",
+        w3c.parse_real_time,
     ),
     ("caddy_console", rb"\d{4}/\d\d/\d\d [\d:.]+\t[A-Z]+\t", parse_caddy_console),
     ("s3", rb"[0-9a-f]{64} ", text.S3.parse),

@@ -158,7 +158,10 @@ ZORAXY = _text_format(
 
 
 def pass_over(_line: bytes, _context: Context) -> Parsed:
-    """AWS's logs of connections, which are no requests and stand beside those of requests."""
+    """
+    What AWS writes that is no request: connections, which stand beside the requests, and the line
+    with which a load balancer tries whether it may write.
+    """
     return ()
 
 

@@ -7,7 +7,8 @@ Times are UTC, but for `date-local` and `time-local`.
 
 Source: https://www.w3.org/TR/WD-logfile.html,
 https://learn.microsoft.com/windows/win32/http/w3c-logging,
-https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html,
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/real-time-logs.html
 """
 
 import html
@@ -31,7 +32,16 @@ _CLOUDFRONT = (
     "sc-range-end",
 )  # fmt: skip
 """The fields of version 1.0; later ones are only ever added at the end."""
-_CLOUDFRONT_AT_LEAST = 23
+_CLOUDFRONT_AT_LEAST = 12
+_EDGE = re.compile(rb"[A-Z]{3}\d")
+"""How the third value of CloudFront begins."""
+_REAL_TIME = (
+    "timestamp", "c-ip", "time-to-first-byte", "sc-status", "sc-bytes", "cs-method", "cs-protocol",
+    "cs-host", "cs-uri", "cs-bytes", "x-edge-location", "x-edge-request-id", "x-host-header",
+    "time-taken", "cs-protocol-version", "c-ip-version", "cs-user-agent", "cs-referer", "cs-cookie",
+    "cs-uri-query", "x-edge-response-result-type", "x-forwarded-for",
+)  # fmt: skip
+"""The first fields of CloudFront's real-time logs; their stem is a whole URI."""
 _FTP = "x-fullpath"
 """Only the FTP service of IIS has it, whose commands are no web requests."""
 _LONGEST_DIRECTIVE = 64 * 1024
@@ -52,8 +62,10 @@ _NAMES: Mapping[str, str] = {
     "sc-status": "http_response_status_code",
     "sc-bytes": "http_response_body_bytes",
     "cs(referer)": "http_request_referrer",
+    "cs-referer": "http_request_referrer",
     "csreferer": "http_request_referrer",
     "cs(user-agent)": "user_agent_original",
+    "cs-user-agent": "user_agent_original",
     "csuser-agent": "user_agent_original",
 }
 _OF_REQUESTS = (
@@ -131,7 +143,7 @@ class W3CLines:
         separator = b"\t" if b"\t" in line else b" "
         values = line.rstrip(b" ").split(separator)
         names: Sequence[str] = self._names
-        if not names and separator == b"\t" and len(values) >= _CLOUDFRONT_AT_LEAST:
+        if not names and len(values) >= _CLOUDFRONT_AT_LEAST and _EDGE.match(values[2]):
             names = _CLOUDFRONT[: len(values)]
             values = values[: len(names)]  # fields that are newer
         if not names:
@@ -205,6 +217,12 @@ def parse_iis_event(line: bytes, context: Context) -> Parsed | None:
         for name, value in pairs
     }
     return parse_record(record, context, is_url_encoded=False)
+
+
+def parse_real_time(line: bytes, context: Context) -> Parsed:
+    """The request in a line of CloudFront's real-time logs that has all their fields."""
+    record = dict(zip(_REAL_TIME, line.split(b"\t"), strict=False))
+    return parse_record(record, context, is_url_encoded=True)
 
 
 def _read_value(value: bytes) -> str | None:

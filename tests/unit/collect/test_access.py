@@ -1,5 +1,6 @@
 """Common and Combined lines, as servers and attackers write them."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -126,6 +127,32 @@ def test_empty_user_name(before):
 
     assert (event.source_ip, event.timestamp, event.url_path) == ("192.0.2.7", TIMESTAMP, "/x")
     assert event.user_name is None
+
+
+@pytest.mark.parametrize(
+    ("logged", "user"),
+    [
+        ('"bob"', "bob"),
+        (r'"a\"b"', 'a"b'),
+        (f'"198.51.100.9 - - {TIME} "', f"198.51.100.9 - - {TIME} "),
+        (r"x\"", 'x"'),
+    ],
+)
+def test_user_name_in_quotes(logged, user):
+    """A server may put quotes around the name, which then may hold blanks and brackets."""
+    event = parse(f'192.0.2.7 - {logged} {TIME} "GET /x HTTP/1.1" 401 1')
+
+    assert (event.source_ip, event.timestamp, event.url_path) == ("192.0.2.7", TIMESTAMP, "/x")
+    assert event.user_name == user
+
+
+def test_bait_of_quotes():
+    """Any number of quotes in the user name costs its length, not its square."""
+    line = "192.0.2.7 - " + '\\"' * 100_000 + ' "' + '\\" ' * 100_000
+    begin = time.process_time()
+
+    assert isinstance(parse_line(line.encode(), CLOCK), Unparsed)
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,18 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "cs(User-Agent)": "curl/8.5",
         "cs-uri-query": "id=1%27",
     },
+    "cloudfront, in real time": {
+        "timestamp": "1771798201.123",
+        "c-ip": "192.0.2.7",
+        "sc-status": "404",
+        "sc-bytes": "57",
+        "cs-method": "GET",
+        "cs-host": "shop.example",
+        "cs-uri-stem": "/a/b?id=1%27",
+        "cs-user-agent": "curl/8.5",
+        "cs-referer": "-",
+        "cs-uri-query": "id=1%27",
+    },
     "google": {
         "timestamp": "2026-02-22T22:10:01.123456Z",
         "severity": "INFO",

@@ -305,11 +305,12 @@ def test_connections_at_haproxy(said):
     [
         '2026-02-22T22:10:01.514108Z 192.0.2.7 36280 443 TLSv1.2 ECDHE-RSA 4.036 "CN=x" - FEF2 Success',
         '2026-02-22T22:10:01.599544Z 2001:db8::7 58206 80 - - - "-" - - - TID_16132ed0b4112148',
+        "Enable AccessLog for ELB: app/shop/50dc6c495c0c9188 at 2026-02-22T22:10:01.781Z",
         "tls 2.0 2026-02-22T22:10:01 net/shop/c6e7 g3d4 192.0.2.7:51341 10.0.0.1:443 5 2 98 246 - - -",
     ],
 )
 def test_connections_at_load_balancers(line):
-    """What AWS logs of connections stands beside the requests, and is none."""
+    """What AWS logs of connections, and of its permission to log, is no request."""
     assert parse_line(line.encode(), CLOCK) == ()
 
 

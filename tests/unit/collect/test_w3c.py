@@ -26,6 +26,11 @@ CLOUDFRONT = (
     b"\thttps\t62\t0.113\t-\tTLSv1.3\tTLS_AES_128_GCM_SHA256\tError\tHTTP/2.0\t-\t-\t51754\t0.113"
     b"\tError\ttext/plain\t20\t-\t-"
 )
+REAL_TIME = (
+    b"1771798201.123\t192.0.2.7\t0.002\t404\t703\tGET\thttps\tshop.example\t/a/b?id=1%27\t62"
+    b"\tMXP64-P1\t375WZmnR4hhh==\td111111abcdef8.cloudfront.net\t0.113\tHTTP/2.0\tIPv4"
+    b"\tMozilla/5.0%20(X11;%20Linux%20x86_64)\t-\t-\tid=1%27\tError\t-\tTLSv1.3\tTLS_AES\tError"
+)
 XML = (
     b"<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider "
     b"Name='Microsoft-Windows-IIS-Logging'/></System><EventData>"
@@ -104,6 +109,18 @@ def test_cloudfront(parser):
     check(parser.parse(CLOUDFRONT + b"\tnew"))
     check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:26])))
     check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:23])))
+    check(parser.parse(b"\t".join(CLOUDFRONT.split(b"\t")[:12])))
+
+
+def test_real_time(parser):
+    """CloudFront's real-time logs have the query in the stem, and again by itself."""
+    check(parser.parse(REAL_TIME))
+    check(parser.parse(REAL_TIME + b"\tnew"))
+
+
+def test_tabs_without_directive(parser):
+    """What has tabs and is not CloudFront's has unknown fields."""
+    assert isinstance(parser.parse(CLOUDFRONT.replace(b"MXP64-P1", b"10.0.0.1")), Unparsed)
 
 
 def test_ftp(parser):

@@ -42,6 +42,15 @@ _REAL_TIME = (
     "cs-uri-query", "x-edge-response-result-type", "x-forwarded-for",
 )  # fmt: skip
 """The first fields of CloudFront's real-time logs; their stem is a whole URI."""
+_IIS = re.compile(
+    rb"(\S+) (\S+) (?P<site>W3SVC\d+ )?[0-9A-Fa-f.:%]+ ([A-Z_]+) (/\S*) (\S+) \d+ (\S+) "
+    rb"([0-9A-Fa-f.:]+(?:%\w+)?) (\S+) (?(site)|(?:(\S+) )?)(\d{3}) \d+ \d+(?(site)| \d+) *"
+)
+"""What IIS 6 and later ones write unless they are told to write other fields."""
+_OF_IIS = (
+    "date", "time", "s-sitename", "cs-method", "cs-uri-stem", "cs-uri-query", "cs-username", "c-ip",
+    "cs(User-Agent)", "cs(Referer)", "sc-status",
+)  # fmt: skip
 _FTP = "x-fullpath"
 """Only the FTP service of IIS has it, whose commands are no web requests."""
 _LONGEST_DIRECTIVE = 64 * 1024
@@ -146,6 +155,8 @@ class W3CLines:
         if not names and len(values) >= _CLOUDFRONT_AT_LEAST and _EDGE.match(values[2]):
             names = _CLOUDFRONT[: len(values)]
             values = values[: len(names)]  # fields that are newer
+        elif not names and (iis := _IIS.fullmatch(line)):
+            names, values = _OF_IIS, [value or b"-" for value in iis.groups()]
         if not names:
             return _NO_FIELDS
         if self._is_ftp:

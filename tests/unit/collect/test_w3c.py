@@ -85,9 +85,27 @@ def test_other_lines_between(parser):
     check(parser.parse(IIS))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        IIS,
+        IIS.replace(b" - 404 ", b" 404 "),  # IIS 7
+        IIS.replace(b" 10.0.0.1 ", b" W3SVC1 fe80::1%2 ").replace(b" - 404 0 2 46", b" 404 0 2"),
+    ],
+)
+def test_iis_without_directive(parser, line):
+    """A shipper may drop the directives of IIS; its usual fields are known by what is in them."""
+    check(parser.parse(line))
+
+    (event,) = parser.parse(line.replace(b" 404 0 ", b" 500 100 "))
+    assert event.http_response_status_code == 500
+    parser.parse(b"#Fields: date time c-ip cs-method")
+    assert isinstance(parser.parse(line), Unparsed)
+
+
 def test_line_without_directive(parser):
     """Without a directive a line is unparsed, and the reason says what is missing."""
-    parsed = parser.parse(IIS)
+    parsed = parser.parse(IIS.replace(b" 192.0.2.7 ", b" "))
 
     assert isinstance(parsed, Unparsed)
     assert "#Fields" in parsed.reason

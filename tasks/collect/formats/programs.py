@@ -7,10 +7,11 @@ from tasks.collect.formats.error_log import parse_apache_message, parse_nginx_er
 from tasks.collect.formats.fields import Parsed
 from tasks.collect.formats.haproxy import parse_haproxy, read_encoded
 from tasks.collect.formats.request import Context
-from tasks.collect.formats.sshd import parse_sshd
+from tasks.collect.formats.sshd import parse_pam, parse_sshd
 from tasks.model.events import Unparsed
 
 SSHD = frozenset((b"sshd", b"sshd-session", b"sshd-auth", b"dropbear"))
+_PAM = b"sshd(pam_unix)"
 HAPROXY = b"haproxy"
 _SERVERS = frozenset((b"nginx", b"httpd", b"apache", b"apache2"))
 _REQUEST = re.compile(rb'"[A-Z]+ [^"]* HTTP/\d')
@@ -23,6 +24,8 @@ def parse_message(
     """What *program* says in *message*; nothing for programs that are not known."""
     if program in SSHD:
         return parse_sshd(message, timestamp)
+    if program == _PAM:
+        return parse_pam(message, timestamp)
     if program == HAPROXY:
         return parse_haproxy_message(message, context, timestamp)
     if _is_server(program):

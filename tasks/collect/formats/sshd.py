@@ -20,6 +20,8 @@ server (`Unable to negotiate`) or no version (`Protocol major versions differ`),
 time run out before it named a user (`Timeout before authentication`). Rules count one action or
 another, never a sum in which the same attempt is twice.
 `Failed none` is how every client asks what it may try, and no attempt.
+Where PAM logs under a name of its own, as `sshd(pam_unix)`, that is often in another file than
+what sshd says: its failures are `ssh_connection`, too, and name no user who has no account.
 
 Dropbear, the server of routers, has sentences of its own for the same.
 
@@ -111,6 +113,11 @@ _DROPBEAR = tuple(
         ("ssh_connection", None, rb"[Ll]ogin attempt for (nonexistent) user(.*)"),
     )
 )
+_PAM = re.compile(
+    rb"authentication failure; logname=\S* uid=\d+ euid=\d+ tty=\S* ruser=\S* "
+    rb"rhost=(\S+)(?: +user=(.*\S))? *",
+    re.DOTALL,
+)
 _REPEATED = re.compile(rb"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL)
 _REPEATED_AT_MOST = 1000
 _REPEATED_TOO_OFTEN = Unparsed(
@@ -128,6 +135,16 @@ def parse_sshd(message: bytes, timestamp: int) -> Parsed:
         return _REPEATED_TOO_OFTEN
     parsed = _parse_message(repeated[2], timestamp)
     return parsed if isinstance(parsed, Unparsed) else parsed * count
+
+
+def parse_pam(message: bytes, timestamp: int) -> Parsed:
+    """What PAM says of a login through sshd; nothing for its other messages."""
+    match = _PAM.fullmatch(message)
+    if match is None:
+        return ()
+    peer, user = match.groups()
+    invalid = b"" if user is None else None
+    return _make_event(timestamp, peer, user or b"", "ssh_connection", None, invalid)
 
 
 def _parse_message(message: bytes, timestamp: int) -> Parsed:

@@ -52,6 +52,30 @@ def test_accepted_login(message):
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "user", "is_invalid"),
+    [
+        ("rhost=192.0.2.7 ", None, True),
+        ("rhost=192.0.2.7  user=root", "root", False),
+        ("rhost=192.0.2.7  user=x rhost=198.51.100.9", "x rhost=198.51.100.9", False),
+    ],
+)
+def test_pam_under_its_own_name(said, user, is_invalid):
+    """Old systems log what PAM says apart from what sshd says."""
+    prefix = "Feb 22 22:18:33 combo sshd(pam_unix)[19939]: "
+    failure = "authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= "
+    (event,) = parse(failure + said, prefix)
+
+    assert (event.source_ip, event.event_action, event.event_outcome) == (
+        "192.0.2.7",
+        "ssh_connection",
+        None,
+    )
+    assert (event.user_name, event.is_invalid_user) == (user, is_invalid)
+    assert parse("check pass; user unknown", prefix) == ()
+    assert parse(failure + said, prefix.replace("sshd", "su")) == ()
+
+
 def test_process_without_a_colon():
     """Some daemons leave the colon after the process id out."""
     (event,) = parse(

@@ -91,7 +91,7 @@ ELB = _text_format(
     rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
     rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
     rb'"(?P<request>', _QUOTED, rb')"(?: "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
-    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?)?',
+    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?| ".*)?',
     adjust=_read_load_balancer,
 )  # fmt: skip
 """
@@ -106,8 +106,8 @@ S3 = _text_format(
     rb"(?P<source_ip>", _ADDRESS, rb"|-) (?P<user_name>\S+) \S+ \S+ \S+ ",
     rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
     rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",
-    rb'(?:"(?P<http_request_referrer>', _QUOTED, rb')"|-) ',
-    rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-)(?: .*)?',
+    rb'(?:(?:"(?P<http_request_referrer>', _QUOTED, rb')"|-) ',
+    rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-)(?: .*)?|(?:- )?".*)',
 )  # fmt: skip
 """
 Amazon S3 server access logs; the user is an AWS principal and the domain the bucket.

@@ -134,6 +134,16 @@ def test_agent_that_looks_like_a_line(name, hostile):
     assert VICTIM in (event.user_agent_original or "")
 
 
+@pytest.mark.parametrize("name", ["alb", "classic elb", "s3"])
+@pytest.mark.parametrize("agent", ['a"b', 'a"', '"', 'a" "b'])
+def test_quotes_that_the_server_did_not_escape(name, agent):
+    """Quotes in the agent hide no request, and what is before it is what it was."""
+    event = parse(SAMPLES[name].replace("curl/8.5", agent))
+
+    assert (event.source_ip, event.timestamp) == ("192.0.2.7", TIMESTAMP)
+    assert (event.url_original, event.http_response_status_code) == ("/a/b?id=1%27", 404)
+
+
 @pytest.mark.parametrize("client", ["2001:db8::7:2817", "[2001:db8::7]:2817"])
 def test_ipv6_at_a_load_balancer(client):
     """What follows the last colon is the port, with and without brackets."""

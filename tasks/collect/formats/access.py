@@ -43,15 +43,17 @@ _FORWARDED = Unparsed(
 _CLIENT_AGAIN = re.compile(rb"^\[[0-9A-Fa-f.:, ]{2,200}\] - ")
 _QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _QUOTED_OR_NOT = rb"(?:" + _QUOTED + rb"| -)"
+# NGINX's own example of upstream times has no blank between the agent and `rt=`.
+_AFTER_AGENT = rb"(?: |$|[a-z]+=)"
 _REFERRER_AND_AGENT = re.compile(
-    rb"(?: \d+)?" + _QUOTED_OR_NOT + _QUOTED_OR_NOT + rb"(?: |$)", re.DOTALL
+    rb"(?: \d+)?" + _QUOTED_OR_NOT + _QUOTED_OR_NOT + _AFTER_AGENT, re.DOTALL
 )
 # nginx's lengths and times, of which those of several upstream servers are in quotes
 _REFERRER_AND_AGENT_AFTER_TIMES = re.compile(
     rb'(?: (?:[\d.]+|-)){1,8}(?: "\d+\.\d{3}(?:, \d+\.\d{3})*+")?'
     + _QUOTED
     + _QUOTED
-    + rb"(?: |$)",
+    + _AFTER_AGENT,
     re.DOTALL,
 )
 _REFERRER_AND_AGENT_WITH_RAW_QUOTES = re.compile(rb' "(.*?)" "(.*)"', re.DOTALL)

@@ -60,7 +60,9 @@ def test_common():
     assert event.url_query is None
 
 
-@pytest.mark.parametrize("extra", [' "203.0.113.9"', " 0.012 0.010 -", ' "a" "b" rt=0.1', " "])
+@pytest.mark.parametrize(
+    "extra", [' "203.0.113.9"', " 0.012 0.010 -", ' "a" "b" rt=0.1', 'rt=0.1 uct="0.0"', " "]
+)
 def test_trailing_fields(extra):
     """More fields after the user agent change nothing."""
     event = parse(f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "curl/8"{extra}')

@@ -15,6 +15,8 @@ from tasks.collect.formats.request import Context, Texts, build_request, split_r
 from tasks.model.events import EventCategory, Unparsed
 
 _QUOTED = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+_REQUEST = _QUOTED + rb'(?:".*?)??'
+"""AWS does not escape every quote; the request ends where the line goes on as it should."""
 _ADDRESS = rb"[0-9A-Fa-f:.]+"
 _ACCESS_TIME = rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
 _NO_REQUEST = b"- - - "
@@ -90,7 +92,7 @@ ELB = _text_format(
     rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) [\w/-]+ ",
     rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
     rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
-    rb'"(?P<request>', _QUOTED, rb')"(?: "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
+    rb'"(?P<request>', _REQUEST, rb')"(?: "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
     rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?| ".*)?',
     adjust=_read_load_balancer,
 )  # fmt: skip
@@ -104,7 +106,7 @@ S3 = _text_format(
     rb"[0-9a-f]{64} (?!\d+\.\d+\.\d+\.\d+ )(?P<url_domain>[\w.-]+) ",
     rb"\[(?P<timestamp>", _ACCESS_TIME, rb")\] ",
     rb"(?P<source_ip>", _ADDRESS, rb"|-) (?P<user_name>\S+) \S+ \S+ \S+ ",
-    rb'(?:"(?P<request>', _QUOTED, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
+    rb'(?:"(?P<request>', _REQUEST, rb')"|-) (?P<http_response_status_code>\d{3}|-) \S+ ',
     rb"(?P<http_response_body_bytes>\d+|-) \S+ \S+ \S+ ",
     rb'(?:(?:"(?P<http_request_referrer>', _QUOTED, rb')"|-) ',
     rb'(?:"(?P<user_agent_original>', _QUOTED, rb')"|-)(?: .*)?|(?:- )?".*)',

@@ -144,6 +144,17 @@ def test_quotes_that_the_server_did_not_escape(name, agent):
     assert (event.url_original, event.http_response_status_code) == ("/a/b?id=1%27", 404)
 
 
+@pytest.mark.parametrize("name", ["alb", "classic elb", "s3"])
+@pytest.mark.parametrize("path", ['/"', '/a"b', '/"" 200 x'])
+def test_quotes_in_the_request_that_the_server_did_not_escape(name, path):
+    """They hide neither the request nor what the server answered."""
+    event = parse(SAMPLES[name].replace("/a/b?id=1%27", path))
+
+    assert (event.source_ip, event.timestamp) == ("192.0.2.7", TIMESTAMP)
+    assert event.url_original in (path, path.partition(" ")[0])
+    assert event.http_response_status_code == 404
+
+
 @pytest.mark.parametrize("client", ["2001:db8::7:2817", "[2001:db8::7]:2817"])
 def test_ipv6_at_a_load_balancer(client):
     """What follows the last colon is the port, with and without brackets."""

@@ -10,6 +10,7 @@ from tasks.model.objects import Location, Plan
 from tasks.model.runs import Run
 from tasks.settings import settings
 from tasks.store.ledger import Ledger
+from tasks.store.runs import record_listing
 from tasks.store.schema import open_database
 
 
@@ -34,6 +35,7 @@ def find_new_objects(run: Run, location: Location) -> Plan:
     ledger = Ledger(engine, run.namespace)
     plan = open_source(location).plan(ledger)
     ledger.record_seen(plan.seen)
+    record_listing(engine, run.id, plan)
     get_run_logger().info(
         "listed %d objects: %d to read, %d unchanged, %d skipped, %d quarantined",
         plan.listed,

@@ -29,6 +29,7 @@ from tasks.model.objects import (
 )
 from tasks.model.parts import Part
 from tasks.store.engine import chunks, transaction, upsert
+from tasks.store.runs import add_done
 from tasks.store.tables import file_sources, file_streams, log_objects, tally_segments
 
 MAX_ATTEMPTS = 5
@@ -145,6 +146,8 @@ class Ledger:
             self._advance(connection, mine)
             if segment is not None:
                 self._store_segment(connection, segment, [row["id"] for row in rows], now)
+            done = len(mine) - len(failed)
+            add_done(connection, run_id, done, (e for r in mine for e in r.extents))
         lost = [
             (
                 row["state"],
@@ -155,7 +158,7 @@ class Ledger:
             for row in failed
         ]
         return Commit(
-            done=len(mine) - len(failed),
+            done=done,
             taken=tuple(taken),
             skipped=tuple(o for state, o in lost if state == "skipped"),
             quarantined=tuple(o for state, o in lost if state == "quarantined"),

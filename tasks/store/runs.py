@@ -1,12 +1,13 @@
 """The record of each run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, select, update
 
 from tasks.model.errors import PermanentError
+from tasks.model.objects import Extent, Plan
 from tasks.model.runs import Run, RunSummary
 from tasks.store.engine import transaction, upsert
 from tasks.store.tables import runs
@@ -77,6 +78,36 @@ def in_charge(engine: Engine, run_id: str) -> Iterator[None]:
             yield
             return
     yield  # a file's lock is not lost, and SQLite has one writer at a time
+
+
+def record_listing(engine: Engine, run_id: str, plan: Plan) -> None:
+    """The record says what there was, and what became of it without being read."""
+    values = {
+        "objects_listed": plan.listed,
+        "objects_unchanged": plan.unchanged,
+        "objects_quarantined": plan.quarantined,
+        "objects_skipped": len(plan.skipped),
+    }
+    with transaction(engine) as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+
+
+def add_done(connection: Connection, run_id: str, objects: int, extents: Iterable[Extent]) -> None:
+    """
+    The record has so many more objects done, with what was read of them.
+
+    In the transaction that commits them, so that it is true whenever and however the run ends; and
+    as the last of it, because batches that commit at the same time wait for each other from here.
+    """
+    extents = tuple(extents)
+    more = {
+        runs.c.objects_done: objects,
+        runs.c.lines: sum(e.lines for e in extents),
+        runs.c.lines_unparsed: sum(e.lines_unparsed for e in extents),
+        runs.c.bytes: sum(e.size_bytes for e in extents),
+    }
+    values = {column: column + number for column, number in more.items()}
+    connection.execute(update(runs).where(runs.c.id == run_id).values(values))
 
 
 def close_run(engine: Engine, run_id: str, summary: RunSummary) -> None:

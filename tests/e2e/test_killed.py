@@ -1,16 +1,13 @@
 """A scan that is killed at any moment loses nothing and counts nothing twice."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests import scans
-from tests.conftest import ROOT
+from tests.processes import start
 
 SEEDS = (1, 2, 3)
 INCIDENTS = 10
@@ -25,18 +22,6 @@ def logs(tmp_path):
     flood = scans.flood("198.51.100.99", 3200).splitlines(keepends=True)
     files = {f"web/{n:03}.log": "".join(flood[n::60]) for n in range(60)}
     return scans.write_logs(directory, files | {"web/more.log": scans.attacks(6)})
-
-
-def start(tmp_path):
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.scan", str(tmp_path / "logs")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def wait_for_record(url):
@@ -65,7 +50,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(
         url = f"sqlite:///{tmp_path / f'killed-{seed}.db'}"
         environ(MIDDLEWATCH_DATABASE_URL=url, TELEGRAM_BOT_TOKEN=telegram.token)
         telegram.messages.clear()
-        process = start(tmp_path)
+        process = start("-m", "flows.scan", str(logs), cwd=tmp_path)
         wait_for_record(url)
         time.sleep(random.Random(seed).uniform(0, RUN_SECONDS))
         process.send_signal(signal.SIGKILL)

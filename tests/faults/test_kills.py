@@ -1,10 +1,8 @@
 """SIGKILL wherever it hurts: the next run finds everything whole, and tells nobody a third time."""
 
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from tests import scans
-from tests.conftest import ROOT
 from tests.faults.invariants import check
+from tests.processes import start
 from tests.scans import address, attack, scan
 
 ATTACKERS = [address(n) for n in range(1, 7)]
@@ -37,11 +35,9 @@ def kill_when(tmp_path, logs, database, bedrock, telegram):
     """Run a scan in a process of its own until a moment comes, and kill it there."""
 
     def kill(has_come: Moment, pause: float = 0) -> bool:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.scan", str(logs)],
+        process = start(
+            *("-m", "flows.scan", str(logs)),
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from tasks.store.schema import open_database
 from tests import scans
 from tests.conftest import ROOT
 from tests.faults.invariants import check
+from tests.processes import children, start
 from tests.scans import address, attack, scan
 from tests.servers import bedrock as model
 
@@ -55,38 +55,24 @@ def thinking(truth, bedrock):
 def command(logs, tmp_path, **variables):
     """`python -m flows.scan` as a person starts it; with *variables* on top of the environment."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.scan", str(logs)],
-        cwd=tmp_path,
-        env={name: value for name, value in environment.items() if value},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    env = {name: value for name, value in environment.items() if value}
+    return start("-m", "flows.scan", str(logs), cwd=tmp_path, env=env)
 
 
 @contextmanager
 def busy(tmp_path, program, *arguments):
     """A process that has said that it is busy."""
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with start("-c", program, *arguments, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "busy\n"
         yield process
 
 
 def check_after(url, truth, logs, telegram, state):
-    """The run is on record as what it was; the next one does the rest, once."""
-    [(recorded, error)] = scans.rows(url, "SELECT state, error FROM runs")
-    assert recorded == state
+    """The run is on record as what it was and did; the next one does the rest, once."""
+    sql = "SELECT state, objects_listed, objects_done, `lines`, error FROM runs"
+    [(*recorded, error)] = scans.rows(url, sql)
+    assert recorded == [state, len(ATTACKERS), len(ATTACKERS), len(ATTACKERS)]
     assert "the next run" in error
     assert scan(logs).failures == ()
     assert scan(logs).is_idle
@@ -172,31 +158,14 @@ def prefect_state(flow_run_id):
 @contextmanager
 def other_server(tmp_path):
     """A Prefect server of its own, as one that somebody else runs; its process and its URL."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.local_server"],
-        cwd=ROOT,
-        env=os.environ | ONE_RUN_ONLY | {"PREFECT_HOME": str(tmp_path / "other-prefect")},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
+    env = os.environ | ONE_RUN_ONLY | {"PREFECT_HOME": str(tmp_path / "other-prefect")}
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with start("-m", "flows.local_server", cwd=ROOT, env=env, **pipes) as server:
         try:
             assert server.stdout is not None
             yield server, server.stdout.readline().strip()
         finally:
             server.kill()
-
-
-def children(process):
-    """The servers that a process started."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(process.pid), "-o", "pid=,args="],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if "local_server" in line]
 
 
 @pytest.mark.matrix
@@ -205,7 +174,7 @@ def test_a_command_whose_own_server_dies(database, truth, logs, thinking, telegr
     home = str(tmp_path / "own-prefect")
     process = command(logs, tmp_path, PREFECT_API_URL="", PREFECT_HOME=home)
     thinking(process)
-    [server] = children(process)
+    [server] = [p for p, args in children(process.pid).items() if "local_server" in args]
     os.kill(server, signal.SIGKILL)
 
     output, complaint = process.communicate(timeout=SOON_SECONDS)
@@ -241,15 +210,8 @@ def test_a_run_that_is_cancelled_in_prefect(database, truth, logs, thinking, tel
     deployment_id = cast("UUID", deployment.apply())  # synchronous here
     with get_client(sync_client=True) as client:
         flow_run = client.create_flow_run_from_deployment(deployment_id)
-        with subprocess.Popen(
-            [sys.executable, "-m", "prefect", "flow-run", "execute", str(flow_run.id)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        execute = ("-m", "prefect", "flow-run", "execute", str(flow_run.id))
+        with start(*execute, cwd=ROOT, stderr=subprocess.STDOUT) as process:
             thinking(process)
             client.set_flow_run_state(flow_run.id, Cancelling())
             process.communicate(timeout=180)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -15,8 +13,8 @@ from tasks.collect.batches import make_batches
 from tasks.detect import apart
 from tasks.detect.task import tally_batch
 from tests import scans
-from tests.conftest import ROOT
 from tests.faults.invariants import check
+from tests.processes import children, is_alive, start
 from tests.scans import address, attack, scan
 
 SOON_SECONDS = 60
@@ -82,36 +80,18 @@ def dying(tmp_path, counted_apart, monkeypatch, environ):
     return die
 
 
-def children(process: int) -> dict[int, str]:
-    """Its processes, by what they were started with."""
-    listed = subprocess.run(
-        ["ps", "-ww", "--ppid", str(process), "-o", "pid=,args="],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    return {int(line.split()[0]): line for line in listed.splitlines()}
-
-
 def counting_for(process: int) -> set[int]:
-    return {pid for pid, line in children(process).items() if "apart" in line}
-
-
-def is_alive(process: int) -> bool:
-    """Whether it is still at work, whoever its parent is by now."""
-    status = ["ps", "-p", str(process), "-o", "stat="]
-    listed = subprocess.run(status, capture_output=True, text=True, check=False).stdout
-    return listed.strip()[:1] not in ("", "Z")
+    return {pid for pid, args in children(process).items() if "apart" in args}
 
 
 def test_counted_apart(database, truth, logs, counted_apart, monkeypatch):
     """The same as by threads, and no worker is left when the rules are held against it."""
     started = []
-    start = apart._Worker.__init__
+    begin = apart._Worker.__init__
 
     def start_and_tell(self, batch):
         started.append(batch)
-        start(self, batch)
+        begin(self, batch)
 
     monkeypatch.setattr(apart._Worker, "__init__", start_and_tell)
 
@@ -163,16 +143,7 @@ def test_workers_are_killed_again_and_again(database, truth, logs, dying):
 )
 def test_a_run_ends_while_others_count_for_it(database, truth, logs, tmp_path, number, code):
     """Ctrl-C goes to everything in the terminal; no worker survives, and none says a word."""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(logs)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with start("-c", COMMAND, str(logs), cwd=tmp_path, start_new_session=True) as process:
         deadline = time.monotonic() + SOON_SECONDS
         while not (workers := counting_for(process.pid)):
             assert process.poll() is None

@@ -19,9 +19,11 @@ from tasks.detect.counting import Counted, commit_batch, count_batch
 from tasks.detect.tally import Tally, WrittenTally
 from tasks.model.errors import TransientError
 from tasks.model.objects import Batch, BatchResult, Location, ObjectResult
+from tasks.model.runs import Run, RunKind
 from tasks.store.engine import transaction
 from tasks.store.ledger import MAX_ATTEMPTS, Ledger
-from tasks.store.tables import file_streams, log_objects, tally_segments
+from tasks.store.runs import open_run, record_listing
+from tasks.store.tables import file_streams, log_objects, runs, tally_segments
 from tasks.store.tallies import load_overlapping
 from tests.bare_scans import NOW, Scans, Shelf, shelf
 
@@ -111,6 +113,23 @@ def test_the_same_batch_twice_is_taken_the_second_time(scans):
 
     assert (again.done, again.unchanged, again.lines) == (0, 2, 0)
     assert requests_of(scans) == 2
+
+
+def test_a_run_that_never_ends_has_on_record_what_it_committed(scans):
+    """Stopped or killed, it was on record with nothing listed and nothing done."""
+    source = shelf({"a": attack(1), "b": attack(2) + "nonsense\n", "c": attack(3)})
+    run = Run("run", "run", RunKind.SCAN, scans.namespace, source.uri, NOW)
+    open_run(scans.engine, run, None)
+    plan = source.plan(scans.ledger)
+    record_listing(scans.engine, run.id, plan)
+    batch = Batch(1, plan.to_read[:2])
+    counted = count_batch(source, batch, scans.rules, UTC)
+    commit(scans, (batch, counted))
+    commit(scans, (batch, counted))  # nobody heard of the first time
+
+    columns = (runs.c[c] for c in ("objects_listed", "objects_done", "lines", "lines_unparsed"))
+    with transaction(scans.engine) as connection:
+        assert tuple(connection.execute(select(*columns)).one()) == (3, 2, 3, 1)
 
 
 def test_objects_without_events_need_no_segment(scans):

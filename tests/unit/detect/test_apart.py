@@ -4,7 +4,6 @@ import gzip
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +27,10 @@ from tasks.detect.samples import sample_limits
 from tasks.model.errors import ConfigurationError, PermanentError, TransientError
 from tasks.model.objects import EventRange, Location
 from tests import scans
-from tests.conftest import ROOT
 from tests.counting import added_up
 from tests.ledgers import MemoryLedger
 from tests.odd_sources import Shelf, Stuck, Throttled
+from tests.processes import children, is_alive, start
 
 SOON_SECONDS = 20
 FORMATS = """\
@@ -66,17 +65,8 @@ def until(path: Path):
 
 def processes(parent: int | None = None) -> set[int]:
     """Those that count for a process: this one, if none is named."""
-    children = ["ps", "-ww", "--ppid", str(parent or os.getpid()), "-o", "pid=,args="]
-    listed = subprocess.run(children, capture_output=True, text=True, check=False).stdout
-    lines = [line.split(maxsplit=1) for line in listed.splitlines()]
-    return {int(pid) for pid, args in lines if apart._WORK in args}
-
-
-def is_alive(process: int) -> bool:
-    """Whether it is still at work, whoever its parent is by now."""
-    status = ["ps", "-p", str(process), "-o", "stat="]
-    listed = subprocess.run(status, capture_output=True, text=True, check=False).stdout
-    return listed.strip()[:1] not in ("", "Z")
+    started = children(parent or os.getpid())
+    return {pid for pid, args in started.items() if apart._WORK in args}
 
 
 def said(counted, thresholds=None):
@@ -247,9 +237,7 @@ Workers(1).run(Errand(stuck, stuck.batch(), UTC), is_apart=True)
 def test_a_worker_ends_with_the_process_that_started_it(tmp_path, number):
     """Also in the middle of a batch, and however that process ended."""
     asked = tmp_path / "asked"
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(asked)], env=os.environ | {"PYTHONPATH": str(ROOT)}
-    ) as parent:
+    with start("-c", PARENT, str(asked)) as parent:
         with until(asked):
             [worker] = processes(parent.pid)
         assert os.getsid(worker) == worker  # Ctrl-C in the parent's terminal is not for it

@@ -1,4 +1,4 @@
-"""Rules: what rules.yml says, checked, and ready to ask of an event. Counting is in tally."""
+"""Rules: what rules.yml says, checked, and ready to ask of an event. tally_builder counts."""
 
 import dataclasses
 import re

@@ -31,6 +31,8 @@ P3 = np.uint64(1609587929392839161)
 P4 = np.uint64(9650029242287828579)
 P5 = np.uint64(2870177450012600261)
 """Odd numbers without a pattern: the primes of XXH64."""
+LF, CR, SPACE, QUOTE, PLUS, DASH, DOT, SLASH, COLON = b'\n\r "+-./:'
+OPENING, BACKSLASH, CLOSING, UNDERSCORE = b"[\\]_"
 _KNOWN: Final = ((0, 68),)
 """Versions of Numba whose code that was kept is known to need nothing else; others take longer."""
 _TASKS: Final = Path(__file__).parents[1]
@@ -126,9 +128,14 @@ def low_bytes(count):
 
 
 @njit(inline="always")
+def is_digit(byte):
+    return 48 <= byte <= 57
+
+
+@njit(inline="always")
 def read_hex(byte):
     """The value of a hexadecimal digit, or -1."""
-    if 48 <= byte <= 57:
+    if is_digit(byte):
         return np.int64(byte) - 48
     lower = byte | 32
     if 97 <= lower <= 102:

@@ -26,12 +26,10 @@ from tasks.detect import sampling_kernel as sampling
 from tasks.detect import scanning_kernel as scanning
 from tasks.detect import settling_kernel as settling
 from tasks.detect.access_lines import AccessLines
-from tasks.detect.classes import CLASSES_SHIFT
 from tasks.detect.columns import END_OF_TEXT, Texts
 from tasks.detect.numbered_texts import NumberedTexts
 from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
-    COUNTER_BITS,
     Names,
     PackedSamples,
     Sampled,
@@ -61,8 +59,7 @@ _OUTCOME_SLOTS: Final = 1 << 16
 _FULL_SLOTS: Final = 1 << 14
 _FULL_HASHES: Final = 4
 """As many samples as a counter has; where one has more, no line is passed over early."""
-_MIN_LINE_BYTES: Final = 48
-MAX_COUNTERS: Final = 1 << COUNTER_BITS
+MAX_COUNTERS: Final = 1 << settling.COUNTER_BITS
 _MAX_IPS: Final = 1 << 18
 _MOST_BYTES: Final = 12 * 1024**2
 """Of results; more are written."""
@@ -126,7 +123,7 @@ class BlockCounter:
             self._full_counts.fill(0)
         block = source.text
         data = self._load(block)
-        lines, words, refused = self._rows(len(block) // _MIN_LINE_BYTES + 64)
+        lines, words, refused = self._rows(len(block) // scanning.MIN_LINE + 64)
         state[scanning.S_POSITION], state[scanning.S_COUNT], state[scanning.S_MINUTE] = 0, 0, -1
         state[scanning.S_FIRST], state[scanning.S_LAST] = NEVER, -1
         refused_lines = list(source.others)
@@ -290,7 +287,7 @@ class BlockCounter:
             self._texts.requests.records[line[scanning.REQUEST], numbering.METHOD],
             line[scanning.STATUS],
         )
-        if key and not key >> CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
+        if key and not key >> settling.CLASSES_SHIFT and self._known[method, status] == _UNKNOWN:
             is_known = all(is_decided(rule, event) for rule in self._rules_without_hits)
             self._known[method, status] = outcome if is_known else _OPEN
         return outcome

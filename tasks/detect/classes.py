@@ -1,7 +1,6 @@
 """Classes of texts: two of one class are hit by the same signatures and answer rules alike."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final
 
 from tasks.collect.formats.request import split_request, split_target
 from tasks.detect.numbering_kernel import CLEAN, UNIQUE
@@ -9,10 +8,12 @@ from tasks.detect.proving import prover_of
 from tasks.detect.regular import select_tests
 from tasks.detect.rules import RuleSet
 from tasks.detect.selections import ask_all
-from tasks.detect.settling_kernel import MAX_FACTS, MAX_OTHER_CLASS, MAX_REQUEST_CLASS
-
-CLASSES_SHIFT: Final = 28
-"""Of a key, what is above that are classes: zero where all texts are clean."""
+from tasks.detect.settling_kernel import (
+    MAX_FACTS,
+    MAX_OTHER_CLASS,
+    MAX_REQUEST_CLASS,
+    classes_of,
+)
 
 _Matcher = Callable[[str], tuple[int, ...]]
 
@@ -103,14 +104,9 @@ class Classifier:
 
     def hits_of(self, key: int) -> tuple[int, ...]:
         """The signatures that hit lines with this *key*, which is not 0, ascending."""
-        classes, most = key >> CLASSES_SHIFT, MAX_OTHER_CLASS
-        others, bits = self._hits_of_others, most.bit_length()
-        of_texts = (
-            self._hits[classes >> 2 * bits],
-            others[classes >> bits & most],
-            others[classes & most],
-        )
-        return tuple(sorted({hit for hits in of_texts for hit in hits}))
+        request, referrer, agent = classes_of(key)
+        of_referrer, of_agent = self._hits_of_others[referrer], self._hits_of_others[agent]
+        return tuple(sorted({*self._hits[request], *of_referrer, *of_agent}))
 
     def match(self, field: str, text: str | None) -> tuple[int, ...]:
         """The signatures that hit a text."""

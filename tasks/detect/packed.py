@@ -12,17 +12,13 @@ import polars as pl
 from tasks.detect.columns import Column, Columns, Named, Texts
 from tasks.detect.rules import MAX_DISTINCT_VALUES
 from tasks.detect.sampling_kernel import gather_texts, mark_lowest
+from tasks.detect.settling_kernel import COUNTER_BITS, IP_BITS, MINUTE_BITS
 
 Words = npt.NDArray[np.uint64]
 Extents = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
 Sizes = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
-
-IP_BITS: Final = 24
-MINUTE_BITS: Final = 27
-"""Minutes since the epoch, up to the year 2225."""
-COUNTER_BITS: Final = 13
 
 
 class Names(NamedTuple):

@@ -14,18 +14,33 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tasks.collect.kernel import (
+    BACKSLASH,
+    CLOSING,
+    COLON,
+    CR,
+    DASH,
+    DOT,
+    LF,
     ONE,
+    OPENING,
     P1,
     P2,
     P3,
     P4,
     P5,
     PADDING,
+    PLUS,
+    QUOTE,
+    SLASH,
+    SPACE,
+    UNDERSCORE,
     ZERO,
     count_trailing_zeros,
+    is_digit,
     load,
     load64,
     njit,
+    read_hex,
     splat,
 )
 from tasks.detect.numbering_kernel import (
@@ -47,12 +62,15 @@ LINE_COLUMNS: Final = 12
 # 64-bit columns: hashes of the texts, both halves of the address, and the hash of the line
 OF_REQUEST, OF_REFERRER, OF_AGENT, IP_HIGH, IP_LOW, OF_LINE = range(6)
 WORD_COLUMNS: Final = 6
+MIN_LINE: Final = 48
+"""Bytes; no regular line is shorter."""
 NO_STATUS: Final = 1000
 # which user names are taken
 ALL_USERS, PLAIN_USERS, NO_USERS = range(3)
 # what is carried from call to call
 S_POSITION, S_LINES, S_REFUSED, S_COUNT, S_MINUTE, S_MINUTE_START, S_IPS, S_FIRST, S_LAST = range(9)
 STATE_SIZE: Final = 9
+_TIME_SIZE: Final = len(' [22/Feb/2026:22:10:01 +0300] "')
 _VECTOR = ir.VectorType(ir.IntType(8), PADDING)
 
 
@@ -72,130 +90,94 @@ def scan_lines(
     """
     start = position = state[S_POSITION]
     while position < end:
-        size, more = position - start, state[S_LINES] + 1
+        row, size = state[S_LINES], position - start
         if (
-            more > lines.shape[0]
-            or state[S_REFUSED] >= refused.shape[0]
-            or 2 * (state[S_IPS] + more) > ip_slots.size
-            or not has_room(requests, more, size)
-            or not has_room(others, 2 * more, size)
+            row == lines.shape[0]
+            or state[S_REFUSED] == refused.shape[0]
+            or 2 * (state[S_IPS] + row + 1) > ip_slots.size
+            or not has_room(requests, row + 1, size)
+            or not has_room(others, 2 * (row + 1), size)
         ):
             break
-        feed = _find(data, position, end, np.uint8(10), np.uint8(10))
-        stop = feed - 1 if feed > position and data[feed - 1] == 13 else feed
+        feed = _find(data, position, end, np.uint8(LF), np.uint8(LF))
+        stop = feed - 1 if feed > position and data[feed - 1] == CR else feed
         state[S_COUNT] += 1
-        if not _scan_line(data, position, stop, since, until, users, seed, state, lines, words):
-            row = state[S_REFUSED]
-            refused[row, 0], refused[row, 1], refused[row, 2] = position, stop, state[S_COUNT]
-            state[S_REFUSED] = row + 1
+        timestamp = _scan_line(data, position, stop, users, state, lines[row], words[row])
+        if timestamp < 0:
+            place = refused[state[S_REFUSED]]
+            place[0], place[1], place[2] = position, stop, state[S_COUNT]
+            state[S_REFUSED] += 1
+        elif since <= timestamp < until:
+            _hash_texts(data, seed, lines[row], words[row])
+            lines[row, NUMBER], lines[row, MINUTE] = state[S_COUNT], timestamp // 60
+            words[row, OF_LINE] = hash_bytes(data, position, stop, ZERO)
+            state[S_FIRST] = min(state[S_FIRST], timestamp)
+            state[S_LAST] = max(state[S_LAST], timestamp)
+            state[S_LINES] = row + 1
         position = feed + 1
     state[S_POSITION] = position
     _number_lines(data, state, lines, words, ip_slots, ip_keys, requests, others)
 
 
 @njit(inline="always")
-def _scan_line(data, start, stop, since, until, users, seed, state, lines, words):
-    """Whether the line is regular; if so it has its row. See formats.access for the grammar."""
-    if stop - start > MAX_LINE or stop - start < 48:
-        return False
-    # client, `-`, user
-    at, high, low = _read_client(data, start, stop)
-    if at < 0 or at + 34 > stop or data[at] != 32 or data[at + 1] != 45 or data[at + 2] != 32:
-        return False
-    at += 3
-    user = user_end = np.int64(0)
-    if data[at] != 45 or data[at + 1] != 32:
-        user = at
-        while at < stop and data[at] > 32 and data[at] != 34 and data[at] != 91:
-            at += 1
-        if at == user:
-            return False
-        user_end = at
-    else:
-        at += 1
-    # ` [22/Feb/2026:22:10:01 +0300] "`
-    if at + 32 > stop or data[at] != 32 or data[at + 1] != 91 or data[at + 28] != 93:
-        return False
-    if data[at + 29] != 32 or data[at + 30] != 34:
-        return False
-    at += 2
-    minute_start = _recall_minute(data, at, state)
-    if minute_start < 0:
-        return False
-    second = _digits(data, at + 18, 2)
-    if second < 0 or second > 60:
-        return False
-    timestamp = minute_start + min(second, 59)
-    # `request" 200 1234`
-    request = at + 29
+def _scan_line(data, start, stop, users, state, line, word):
+    """
+    The second of a regular line, whose row says where its parts are; -1 for any other line.
+
+    Regular is, of what formats.access reads:
+    `client - user [22/Feb/2026:22:10:01 +0300] "request" 200 1234`, after which there is nothing,
+    or ` "referrer" "agent"` and anything after a space.
+    """
+    if stop - start > MAX_LINE or stop - start < MIN_LINE:
+        return np.int64(-1)
+    at, word[IP_HIGH], word[IP_LOW] = _read_client(data, start, stop)
+    if at < 0 or at + 34 > stop:
+        return np.int64(-1)
+    if data[at] != SPACE or data[at + 1] != DASH or data[at + 2] != SPACE:
+        return np.int64(-1)
+    user = at + 3
+    user_end = _find_end_of_user(data, user, stop)
+    timestamp = _read_time(data, user_end, stop, state)
+    if user_end == user or timestamp < 0:
+        return np.int64(-1)
+    request = user_end + _TIME_SIZE
     request_end = _close_quote(data, request, stop)
-    if request_end < 0 or request_end + 4 > stop or data[request_end + 1] != 32:
-        return False
-    at = request_end + 2
-    status = np.int64(NO_STATUS)
-    if data[at] == 45:
-        at += 1
-    else:
-        status = np.int64(0)
-        begin = at
-        while at < stop and 48 <= data[at] <= 57:
-            status = status * 10 + data[at] - 48
-            at += 1
-        if not 1 <= at - begin <= 3:
-            return False
-    if at + 1 >= stop or data[at] != 32:
-        return False
-    is_taken = users[status] == ALL_USERS or not user
-    if not is_taken and users[status] == PLAIN_USERS:
-        is_taken = _is_plain_name(data, user, user_end)
-    if not is_taken:
-        return False
-    at += 1
-    if data[at] == 45:
-        at += 1
-    else:
-        begin = at
-        at += _count_digits(data, at)
-        if at == begin + 8:
-            while at < stop and 48 <= data[at] <= 57:
-                at += 1
-        if not 1 <= at - begin <= 18 or at > stop:
-            return False
-    # nothing, or ` "referrer" "agent"` and anything after a space
-    referrer = referrer_end = agent = agent_end = np.int64(0)
+    if request_end < 0 or request_end + 4 > stop:
+        return np.int64(-1)
+    status_end, status = _read_status(data, request_end + 1, stop)
+    if status_end < 0 or not _takes_user(users[status], data, user, user_end):
+        return np.int64(-1)
+    at = _find_end_of_size(data, status_end, stop)
+    if at < 0:
+        return np.int64(-1)
+    referrer_end = agent_end = at
+    line[REFERRER] = line[AGENT] = -1
     if at < stop:
-        if at + 6 > stop or data[at] != 32 or data[at + 1] != 34:
-            return False
-        referrer = at + 2
-        referrer_end = _close_quote(data, referrer, stop)
-        if referrer_end < 0 or referrer_end + 4 > stop:
-            return False
-        if data[referrer_end + 1] != 32 or data[referrer_end + 2] != 34:
-            return False
-        agent = referrer_end + 3
-        agent_end = _close_quote(data, agent, stop)
-        if agent_end < 0 or (agent_end + 1 < stop and data[agent_end + 1] != 32):
-            return False
-    if since <= timestamp < until:
-        row = state[S_LINES]
-        line, word = lines[row], words[row]
-        line[START], line[END], line[NUMBER] = start, stop, state[S_COUNT]
-        line[MINUTE], line[STATUS] = timestamp // 60, status
-        line[REQUEST], line[REQUEST_END] = request, request_end
-        word[IP_HIGH], word[IP_LOW] = high, low
-        word[OF_LINE] = hash_bytes(data, start, stop, ZERO)
-        word[OF_REQUEST] = hash_text(data, request, request_end - request, seed)
-        line[REFERRER], line[REFERRER_END] = _find_text(data, referrer, referrer_end), referrer_end
-        line[AGENT], line[AGENT_END] = _find_text(data, agent, agent_end), agent_end
-        word[OF_REFERRER] = word[OF_AGENT] = ZERO
-        if line[REFERRER] >= 0:
-            word[OF_REFERRER] = hash_text(data, referrer, referrer_end - referrer, seed)
-        if line[AGENT] >= 0:
-            word[OF_AGENT] = hash_text(data, agent, agent_end - agent, seed + ONE)
-        state[S_FIRST] = min(state[S_FIRST], timestamp)
-        state[S_LAST] = max(state[S_LAST], timestamp)
-        state[S_LINES] = row + 1
-    return True
+        referrer_end = _close_field(data, at, stop)
+        if referrer_end < 0:
+            return np.int64(-1)
+        agent_end = _close_field(data, referrer_end + 1, stop)
+        if agent_end < 0 or (agent_end + 1 < stop and data[agent_end + 1] != SPACE):
+            return np.int64(-1)
+        line[REFERRER] = _find_text(data, at + 2, referrer_end)
+        line[AGENT] = _find_text(data, referrer_end + 3, agent_end)
+    line[START], line[END], line[STATUS] = start, stop, status
+    line[REQUEST], line[REQUEST_END] = request, request_end
+    line[REFERRER_END], line[AGENT_END] = referrer_end, agent_end
+    return timestamp
+
+
+@njit(inline="always")
+def _hash_texts(data, seed, line, word):
+    """Texts of the two kinds in one table have two seeds."""
+    word[OF_REQUEST] = _hash_part(data, line[REQUEST], line[REQUEST_END], seed)
+    word[OF_REFERRER] = _hash_part(data, line[REFERRER], line[REFERRER_END], seed)
+    word[OF_AGENT] = _hash_part(data, line[AGENT], line[AGENT_END], seed + ONE)
+
+
+@njit(inline="always")
+def _hash_part(data, start, end, seed):
+    return hash_text(data, np.int64(start), np.int64(end - start), seed) if start >= 0 else ZERO
 
 
 # the parts of a line
@@ -211,6 +193,36 @@ def _read_client(data, start, stop):
     if high == ZERO and (low >> np.uint64(32)) == np.uint64(0xFFFF):
         at = np.int64(-1)
     return np.int64(at), high, low
+
+
+@njit(inline="always")
+def _find_end_of_user(data, start, stop):
+    """End of a user name without white space, quotes and `[`."""
+    at = start
+    while at < stop and data[at] > SPACE and data[at] != QUOTE and data[at] != OPENING:
+        at += 1
+    return at
+
+
+@njit(inline="always")
+def _takes_user(taken, data, start, end):
+    """Whether a line can have this user name; `-` is none."""
+    if taken == ALL_USERS or (end == start + 1 and data[start] == DASH):
+        return True
+    return taken == PLAIN_USERS and _is_plain_name(data, start, end)
+
+
+@njit(inline="always")
+def _read_time(data, at, stop, state):
+    """The second of ` [22/Feb/2026:22:10:01 +0300] "`, or -1; a leap second is the one before."""
+    if at + 32 > stop or data[at] != SPACE or data[at + 1] != OPENING or data[at + 28] != CLOSING:
+        return np.int64(-1)
+    if data[at + 29] != SPACE or data[at + 30] != QUOTE:
+        return np.int64(-1)
+    minute_start, second = _recall_minute(data, at + 2, state), _digits(data, at + 20, 2)
+    if minute_start < 0 or second < 0 or second > 60:
+        return np.int64(-1)
+    return minute_start + min(second, np.int64(59))
 
 
 @njit(inline="always")
@@ -234,9 +246,50 @@ def _recall_minute(data, at, state):
 
 
 @njit(inline="always")
+def _read_status(data, at, stop):
+    """End of ` 200` or ` -` and the number, if another field follows; -1 else."""
+    start, status = at + 1, np.int64(NO_STATUS)
+    if data[at] != SPACE:
+        return np.int64(-1), status
+    if data[start] == DASH:
+        at = start + 1
+    else:
+        at, status = start, np.int64(0)
+        while at < stop and is_digit(data[at]):
+            status = status * 10 + data[at] - 48
+            at += 1
+        if not 1 <= at - start <= 3:
+            return np.int64(-1), status
+    return np.int64(at if at + 1 < stop else -1), status
+
+
+@njit(inline="always")
+def _find_end_of_size(data, at, stop):
+    """End of ` 1234` or ` -`, or -1."""
+    if data[at] != SPACE:
+        return np.int64(-1)
+    start = at + 1
+    if data[start] == DASH:
+        return np.int64(start + 1)
+    at = start + _count_digits(data, start)
+    if at == start + 8:
+        while at < stop and is_digit(data[at]):
+            at += 1
+    return np.int64(at if 1 <= at - start <= 18 and at <= stop else -1)
+
+
+@njit(inline="always")
+def _close_field(data, at, stop):
+    """Position of the quote that ends ` "text"`, or -1."""
+    if data[at] != SPACE or data[at + 1] != QUOTE:
+        return np.int64(-1)
+    return _close_quote(data, at + 2, stop)
+
+
+@njit(inline="always")
 def _find_text(data, start, end):
     """Where a quoted text starts; -1 for nothing and for `-`."""
-    is_nothing = end <= start or (end == start + 1 and data[start] == 45)
+    is_nothing = end <= start or (end == start + 1 and data[start] == DASH)
     return np.int64(-1) if is_nothing else start
 
 
@@ -246,14 +299,14 @@ def _read_ipv4(data, start, end):
     address, part, digits, parts, at = 0, 0, 0, 0, start
     while at < end:
         byte = data[at]
-        if 48 <= byte <= 57:
+        if is_digit(byte):
             if digits and part == 0:
                 return -1, 0
             part = part * 10 + byte - 48
             digits += 1
             if part > 255:
                 return -1, 0
-        elif byte == 46:
+        elif byte == DOT:
             if not digits or parts == 3:
                 return -1, 0
             address = (address << 8) | part
@@ -275,21 +328,15 @@ def _read_ipv6(data, start, end):
     """
     high = low = high_before = low_before = ZERO
     count, gap, at = 0, -1, start
-    if at + 1 < end and data[at] == 58:
-        if data[at + 1] != 58:
+    if at + 1 < end and data[at] == COLON:
+        if data[at + 1] != COLON:
             return np.int64(-1), ZERO, ZERO
         gap, at = 0, at + 2
-    while at < end and data[at] != 32:
+    while at < end and data[at] != SPACE:
         value, digits = 0, 0
         while at < end and digits < 5:
-            byte = data[at]
-            if 48 <= byte <= 57:
-                digit = byte - 48
-            elif 97 <= byte <= 102:
-                digit = byte - 87
-            elif 65 <= byte <= 70:
-                digit = byte - 55
-            else:
+            digit = read_hex(data[at])
+            if digit < 0:
                 break
             value, digits, at = value * 16 + digit, digits + 1, at + 1
         if not 1 <= digits <= 4 or count == 8 or at >= end:
@@ -297,17 +344,17 @@ def _read_ipv6(data, start, end):
         high, low = _shift(high, low, 16)
         low |= np.uint64(value)
         count += 1
-        if data[at] == 32:
+        if data[at] == SPACE:
             break
-        if data[at] != 58 or at + 1 >= end:
+        if data[at] != COLON or at + 1 >= end:
             return np.int64(-1), ZERO, ZERO
         at += 1
-        if data[at] == 58:
+        if data[at] == COLON:
             if gap >= 0:
                 return np.int64(-1), ZERO, ZERO
             gap, at = count, at + 1
             high_before, low_before, high, low = high, low, ZERO, ZERO
-        elif data[at] == 32:
+        elif data[at] == SPACE:
             return np.int64(-1), ZERO, ZERO
     if at >= end or (count > 7 if gap >= 0 else count != 8):
         return np.int64(-1), ZERO, ZERO
@@ -335,9 +382,14 @@ def _read_minute(data, at):
     hour, minute = _digits(data, at + 12, 2), _digits(data, at + 15, 2)
     zone_hours, zone_minutes = _digits(data, at + 22, 2), _digits(data, at + 24, 2)
     sign = data[at + 21]
-    if data[at + 2] != 47 or data[at + 6] != 47 or data[at + 11] != 58 or data[at + 14] != 58:
+    if (
+        data[at + 2] != SLASH
+        or data[at + 6] != SLASH
+        or data[at + 11] != COLON
+        or data[at + 14] != COLON
+    ):
         return np.int64(-1)
-    if data[at + 17] != 58 or data[at + 20] != 32 or (sign != 43 and sign != 45):
+    if data[at + 17] != COLON or data[at + 20] != SPACE or (sign != PLUS and sign != DASH):
         return np.int64(-1)
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     days = 30 + (month in (1, 3, 5, 7, 8, 10, 12))
@@ -356,7 +408,7 @@ def _read_minute(data, at):
     since = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
     ahead = zone_hours * 3600 + zone_minutes * 60
     start = since * 86400 + hour * 3600 + minute * 60
-    start -= ahead if sign == 43 else -ahead
+    start -= ahead if sign == PLUS else -ahead
     return np.int64(start if start >= 0 else -1)
 
 
@@ -404,8 +456,8 @@ def _is_plain_name(data, start, stop):
     for at in range(start, stop):
         byte = data[at]
         if not (
-            48 <= byte <= 57 or 64 <= byte <= 90 or 97 <= byte <= 122
-            or byte == 45 or byte == 46 or byte == 95
+            is_digit(byte) or 64 <= byte <= 90 or 97 <= byte <= 122
+            or byte == DASH or byte == DOT or byte == UNDERSCORE
         ):  # fmt: skip
             return False
     return stop - start <= 64
@@ -416,10 +468,10 @@ def _close_quote(data, start, end):
     """Position of the quote that ends a quoted text, or -1."""
     at = start
     while True:
-        at = _find(data, at, end, np.uint8(34), np.uint8(92))
+        at = _find(data, at, end, np.uint8(QUOTE), np.uint8(BACKSLASH))
         if at >= end:
             return np.int64(-1)
-        if data[at] == 34:
+        if data[at] == QUOTE:
             return np.int64(at)
         at += 2
 

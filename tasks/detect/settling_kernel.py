@@ -1,8 +1,11 @@
 """
 The compiled half of counting: what lines count for, by the classes of their texts, and how often.
 
-Keys of places are those of `packed.pack`.
+There are two kinds of 64-bit keys: that of an outcome says all that matters to rules of a line, and
+that of a place whose line it is, when, and what it counts for (`packed` has it for columns).
 """
+
+from typing import Final
 
 import numpy as np
 
@@ -10,8 +13,19 @@ from tasks.collect.kernel import ONE, P1, ZERO, njit
 from tasks.detect.numbering_kernel import CLASS, CLEAN, FACTS, METHOD, PATH
 from tasks.detect.scanning_kernel import AGENT, IP, MINUTE, REFERRER, REQUEST, STATUS
 
-# how much of a key a class can take
-MAX_REQUEST_CLASS, MAX_OTHER_CLASS, MAX_FACTS = (1 << 12) - 1, (1 << 10) - 1, (1 << 12) - 1
+# bits of the key of an outcome: classes of the request, referrer and user agent, what the rules'
+# own tests find in the path, method, and status plus one
+_REQUEST_BITS, _OTHER_BITS, _FACTS_BITS, _METHOD_BITS, _STATUS_BITS = 12, 10, 12, 6, 10
+MAX_REQUEST_CLASS, MAX_OTHER_CLASS = (1 << _REQUEST_BITS) - 1, (1 << _OTHER_BITS) - 1
+MAX_FACTS: Final = (1 << _FACTS_BITS) - 1
+CLASSES_SHIFT: Final = _FACTS_BITS + _METHOD_BITS + _STATUS_BITS
+"""Of a key, what is above that are classes: zero where all texts are clean."""
+
+# bits of the key of a place
+IP_BITS: Final = 24
+MINUTE_BITS: Final = 27
+"""Minutes since the epoch, up to the year 2225."""
+COUNTER_BITS: Final = 13
 
 
 @njit()
@@ -56,14 +70,19 @@ def settle_lines(
 @njit()
 def pack_key(class_, referrer_class, agent_class, facts, method, status):
     """What lines with the same outcome share; never 0."""
-    return (
-        (np.uint64(class_) << np.uint64(48))
-        | (np.uint64(referrer_class) << np.uint64(38))
-        | (np.uint64(agent_class) << np.uint64(28))
-        | (np.uint64(facts) << np.uint64(16))
-        | (np.uint64(method) << np.uint64(10))
-        | np.uint64(status + 1)
-    )
+    key = np.uint64(class_)
+    key = (key << np.uint64(_OTHER_BITS)) | np.uint64(referrer_class)
+    key = (key << np.uint64(_OTHER_BITS)) | np.uint64(agent_class)
+    key = (key << np.uint64(_FACTS_BITS)) | np.uint64(facts)
+    key = (key << np.uint64(_METHOD_BITS)) | np.uint64(method)
+    return (key << np.uint64(_STATUS_BITS)) | np.uint64(status + 1)
+
+
+def classes_of(key: int) -> tuple[int, int, int]:
+    """The classes of request, referrer and user agent in a key."""
+    classes = key >> CLASSES_SHIFT
+    others, agent = classes >> _OTHER_BITS, classes & MAX_OTHER_CLASS
+    return others >> _OTHER_BITS, others & MAX_OTHER_CLASS, agent
 
 
 @njit()
@@ -114,11 +133,8 @@ def count_lines(start, count, lines, outcomes, outcome_counters, keys, counts, u
 @njit(inline="always")
 def pack_place(line, counters):
     """The key of the place of a line, and a number that is its own as far as it can be."""
-    key = (
-        (np.uint64(line[IP]) << np.uint64(40))
-        | (np.uint64(line[MINUTE]) << np.uint64(13))
-        | np.uint64(counters)
-    )
+    key = (np.uint64(line[IP]) << np.uint64(MINUTE_BITS)) | np.uint64(line[MINUTE])
+    key = (key << np.uint64(COUNTER_BITS)) | np.uint64(counters)
     return key, _mix(key)
 
 

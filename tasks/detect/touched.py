@@ -17,7 +17,7 @@ HOUR: Final = 60
 """Minutes in what is recomputed as a whole."""
 SLICE_SIZE: Final = 150_000
 """IPs with an hour that are evaluated together; a million takes more than half a GiB."""
-SLICE_BYTES: Final = 8 * 1024**2
+SLICE_BYTES: Final = 5 * 1024**2
 """Of parts that are evaluated together; attackers do more in an hour than others."""
 _SCHEMA: Final = pl.Schema(
     {

@@ -22,6 +22,8 @@ from tasks.detect.signatures import compile_filter
 
 Text = npt.NDArray[np.uint8]
 Ends = npt.NDArray[np.int64]
+_Signed = list[tuple[int, str]]
+"""Indexes and patterns of signatures."""
 
 SIGNED: Final = frozenset(
     ("url_original", "url_path", "url_query", "http_request_referrer", "user_agent_original")
@@ -66,7 +68,19 @@ class Prover:
     """
 
     def __init__(self, rules: RuleSet) -> None:
-        self._groups = {name: list(_group(rules, name)) for name in sorted(SIGNED)}
+        signed: dict[frozenset[str], _Signed] = defaultdict(list)
+        for index, signature in enumerate(rules.signatures):
+            signed[SIGNED.intersection(signature.fields)].append((index, signature.pattern))
+        # what most look at: states that were made for one field serve the others, too
+        shared = max(signed, key=lambda fields: len(signed[fields]), default=frozenset[str]())
+        groups = list(_group(signed.pop(shared, [])))
+        self._groups = {
+            name: [
+                *(groups if name in shared else ()),
+                *_group([each for fields, own in signed.items() if name in fields for each in own]),
+            ]
+            for name in sorted(SIGNED)
+        }
 
     def hits(self, name: str, views: "Views") -> Iterator[tuple[int, list[int] | None]]:
         """
@@ -99,13 +113,12 @@ class _Group:
     """The indexes of those that hit a text with these views, joined."""
 
 
-def _group(rules: RuleSet, name: str) -> Iterator[_Group]:
-    signed = [(index, s) for index, s in enumerate(rules.signatures) if name in s.fields]
+def _group(signed: _Signed) -> Iterator[_Group]:
     count = -(-len(signed) // _TOGETHER)
     # the next are often alike, and their states would multiply
     for some in (signed[number::count] for number in range(count)):
-        patterns = [s.pattern for _, s in some]
-        yield _Group(_compile_wide(patterns), _matching(patterns, [index for index, _ in some]))
+        indexes, patterns = zip(*some, strict=True)
+        yield _Group(_compile_wide(patterns), _matching(patterns, indexes))
 
 
 def _compile_wide(patterns: Sequence[str]) -> Any:  # noqa: ANN401 -- google-re2 publishes no types

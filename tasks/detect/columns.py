@@ -54,7 +54,7 @@ class Texts(NamedTuple):
     @classmethod
     def of(cls, texts: pl.Series) -> Self:
         """These, or null where there is none."""
-        joined = "".join(f"{text}\r\n" for text in texts.drop_nulls()).encode()
+        joined = (texts + "\r\n").str.join().item().encode()
         sizes = (texts.str.len_bytes() + END_OF_TEXT).fill_null(0).cast(pl.Int32)
         return cls(sizes.to_numpy(), np.frombuffer(joined, np.uint8))
 

@@ -1,6 +1,7 @@
 """What ordinary clients do all day long is nothing, also with windows of a day."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
@@ -28,6 +29,16 @@ def web(minute, request, status=200, agent="Mozilla/5.0 (X11; Linux x86_64)", se
 
 def ssh(minute, message):
     return f"2026-02-22T{minute // 60:02}:{minute % 60:02}:07+00:00 bastion sshd[77]: {message}"
+
+
+def missing(*requests, agent, times=40):
+    """What a program asks for that is not there, each of *requests* with names of its own."""
+    digests = [sha256(bytes([n])).hexdigest() for n in range(times)]
+    return [
+        web(600, request.format(n=n, digest=digest), 404, agent, n % 60)
+        for n, digest in enumerate(digests)
+        for request in requests
+    ]
 
 
 def findings(lines):
@@ -79,6 +90,62 @@ BENIGN = {
             web(m, f"GET /articles/{m}-title"),
             *(web(m, f"GET /static/{name}") for name in PAGE),
         )
+    ],
+    "a crawler that reads relative links from the wrong page": missing(
+        "GET /blog/2024/blog/2024/tag{n}/", agent="ExampleBot/1.0 (+https://example.com/bot)"
+    ),
+    "a push of an image to a registry": missing(
+        "HEAD /v2/acme/api/blobs/sha256:{digest}", agent="docker/24.0.7 go/go1.20.10"
+    ),
+    "a build that looks for cached layers": missing(
+        "HEAD /v2/cache/layer-{n}/manifests/latest", agent="buildkit/v0.12"
+    ),
+    "a backup that looks for what is stored": missing(
+        "HEAD /backup/data/{digest}", agent="restic/0.16", times=200
+    ),
+    "a build cache that is empty": missing(
+        "GET /cache/ac/{digest}", "GET /{digest}.narinfo", agent="build/7.0", times=250
+    ),
+    "a clone without packs": missing("GET /site.git/objects/{n}/{digest}", agent="git/2.39.2"),
+    "a synchronisation before it uploads": missing(
+        "PROPFIND /remote.php/dav/photos/day{n}", agent="mirall/3.11"
+    ),
+    "a proxy for modules of Go": missing(
+        "GET /github.com/acme/mod{n}/@v/list", agent="Go-http-client/1.1"
+    ),
+    "a package manager with scoped names": missing(
+        "GET /@acme%2fpkg{n}", agent="npm/10.2.3 node/v20.10.0"
+    ),
+    "a map outside of its area": missing(
+        "GET /tiles/15/17{n}/11321.png",
+        "GET /tiles/16/17{n}/22642.png",
+        agent="Mozilla/5.0",
+        times=200,
+    ),
+    "records that were removed": missing("GET /api/node/{n}", agent="Mozilla/5.0"),
+    "an address book of pictures that nobody has": missing(
+        "GET /avatar/user{n}/64", agent="Mozilla/5.0"
+    ),
+    "mail in use": missing("GET /horde/themes/default/fonts/x{n}.woff", agent="Mozilla/5.0"),
+    "a user of a remote desktop's gateway": [
+        web(600, f"GET /logon/LogonPoint/{name}", second=n)
+        for n, name in enumerate(("index.html", "init.js", "custom/style.css", *PAGE))
+    ],
+    "a visitor of a VPN's portal": [
+        web(600, f"GET /global-protect/portal/{name}", second=n)
+        for n, name in enumerate(("css/login.css", "images/logo.png", "js/a.js", *PAGE))
+    ],
+    "a set-top box": [
+        web(600, f"GET /stalker_portal/c/{name}", second=n) for n, name in enumerate(PAGE)
+    ],
+    "a profiler": [
+        web(m, f"GET /debug/pprof/{kind}", agent="profiler/1.0")
+        for m in DAY[::5]
+        for kind in ("profile", "heap", "allocs", "goroutine", "mutex", "block")
+    ],
+    "a visitor of an old shop": [
+        web(600, f"GET /{name}.php?id=7", second=n)
+        for n, name in enumerate(("about", "goods", "buy", "content", "doc", "simple"))
     ],
     "an editor of a content management system": [
         web(m, request)

@@ -395,6 +395,35 @@ TARGETS = r"""
 /themes/default/../../assets/img/bg.png
 /css/../../fonts/roboto.woff2
 /session?id=rO0aBcDeFg123
+/docs/.env.example
+/dav/Keys.kdbx
+/.Trash-1000
+/man/etc/shadow.5.html
+/wp-admin/edit.php?s=%3Cscript%3E&post_status=all
+/search?q=C%3A%5CWindows%5CSystem32%5Ccmd.exe
+/stores?code=id
+/?domain=ps
+/api/v2/cmdb/system/interface?access_token=x
+/remote/fgt_lang?lang=de
+/tmui/login.jsp
+/mgmt/shared/authn/login
+/mgmt/tm/ltm/virtual?$select=name
+/sdk/vimServiceVersions.xml
+/v1/agent/checks
+/containers/json?all=1&filters=%7B%22label%22%3A%5B%22x%22%5D%7D
+/api/endpoints/1/docker/v1.43/containers/json?all=1
+/elfinder/php/connector.minimal.php?cmd=open&target=l1_Lw&reload=1
+/wp-content/plugins/files/get.php?file=/2024/plan.pdf
+/cf_scripts/scripts/ajax/messages/cfmessage.js
+/Telerik.Web.UI.WebResource.axd?imgid=8c&type=rbi
+/_vti_bin/shtml.exe/_vti_rpc
+/+CSCOU+/login-header.jpg
+/websso/SAML2/SSO/vsphere.local?SAMLRequest=zVRdb5swFP0ryO9gIEljrJAq
+/geoserver/ows?service=WPS&request=Execute&identifier=a
+/scripts/wa.exe?A2=LIST;1a2b
+/opensis/Modules.php?modname=Students/Student.php
+/nacos/v1/cs/configs?dataId=a&group=b
+/rest/tinymce/1/macro/placeholder?definition=e3RvY30
 """.strip().splitlines()
 
 USER_AGENTS = """

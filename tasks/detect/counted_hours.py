@@ -24,7 +24,7 @@ from tasks.detect.addressed import (
     recode,
     texts_of,
 )
-from tasks.detect.columns import columns_of, decode, encode
+from tasks.detect.columns import IsWanted, columns_of, decode, encode
 from tasks.detect.evidence import (
     assemble,
     choose_lines,
@@ -146,13 +146,16 @@ class CountedHours:
         ]
 
     @classmethod
-    def from_payloads(cls, parts: Iterable[bytes], without: bytes = b"") -> Self:
+    def from_payloads(
+        cls, parts: Iterable[bytes], without: bytes = b"", is_wanted: IsWanted | None = None
+    ) -> Self:
         """
         What was written as *parts*, of any number of hours.
 
         Args:
             without: Kinds of parts that are passed over: C(ounts), V(alues), S(amples) or
                 A(ddresses).
+            is_wanted: Of source IPs that are not, no row is made.
 
         Raises:
             PermanentError: A part is damaged, or from a newer Middlewatch.
@@ -161,8 +164,8 @@ class CountedHours:
         for part in parts:
             if without and part[len(_MAGIC) : len(_MAGIC) + 1] in without:
                 continue
-            kind, table = _decode(part)
-            tables[kind].append(table)
+            kind, table = _decode(part, is_wanted)
+            tables[kind].append(table if is_wanted is None else table.compact())
         return cls(*map(Addressed.united, tables.values(), _NOTHING))
 
 
@@ -470,7 +473,7 @@ def _in_order(table: Addressed) -> Addressed:
     return replace(canonical, rows=canonical.rows.sort(canonical.rows.columns))
 
 
-def _decode(part: bytes) -> tuple[bytes, Addressed]:
+def _decode(part: bytes, is_wanted: IsWanted | None) -> tuple[bytes, Addressed]:
     magic, kind = part[: len(_MAGIC)], part[len(_MAGIC) : len(_MAGIC) + 1]
     if magic not in (_MAGIC, _PARQUET_MAGIC, _FIRST_MAGIC) or kind not in _TABLES:
         raise PermanentError(
@@ -479,10 +482,13 @@ def _decode(part: bytes) -> tuple[bytes, Addressed]:
         )
     schema, body = _TABLES[kind], part[len(_MAGIC) + 1 :]
     try:
+        if magic == _MAGIC:
+            return kind, decode(body, numbered(schema), is_wanted)
         if magic == _FIRST_MAGIC:
-            return kind, Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
-        read = decode if magic == _MAGIC else decode_parquet
-        return kind, read(body, numbered(schema))
+            table = Addressed.of(pl.read_parquet(body).select(schema.names()).cast(schema))
+        else:
+            table = decode_parquet(body, numbered(schema))
+        return kind, table if is_wanted is None else table.only(is_wanted(table.names))
     except (ValueError, PolarsError) as error:
         reason = str(error).splitlines()[0]
     raise PermanentError(

@@ -292,16 +292,18 @@ class _Evaluation:
         replace_counted(self._connection, self._namespace, payloads)
 
     def _counted_hours(
-        self, spans: Sequence[Span], *, without: bytes = b""
+        self, spans: Sequence[Span], is_wanted: IsWanted, *, without: bytes = b""
     ) -> Iterator[CountedHours]:
         """What is counted of each of these hours."""
         for span in spans:
             parts = load_counted(self._connection, self._namespace, span)
             for _, own in groupby(parts, key=itemgetter(0)):
-                yield self._read_counted((part for _, part in own), without)
+                yield self._read_counted((part for _, part in own), without, is_wanted)
 
-    def _read_counted(self, parts: Iterable[bytes], without: bytes = b"") -> CountedHours:
-        stored = CountedHours.from_payloads(parts, without)
+    def _read_counted(
+        self, parts: Iterable[bytes], without: bytes = b"", is_wanted: IsWanted | None = None
+    ) -> CountedHours:
+        stored = CountedHours.from_payloads(parts, without, is_wanted)
         return CountedHours(*(read_digests(t, self._all_rules) for t in stored.tables))
 
     def _slow_slices(self, touched: Touched) -> Iterator[Touched]:
@@ -309,7 +311,8 @@ class _Evaluation:
         if touched.is_empty or not self._has_slow_rules:
             return
         spans = needed_hours(touched, self._counted)
-        found = slow_candidates(self._counted, self._counted_hours(spans, without=b"SA"))
+        hours = self._counted_hours(spans, among(touched.ips), without=b"SA")
+        found = slow_candidates(self._counted, hours)
         around = (spans[0][0], spans[-1][1])
         known = known_suspects(self._connection, self._namespace, around, is_slow=True)
         few = touched.only(pl.concat([found, _hashes(known)]))
@@ -318,8 +321,7 @@ class _Evaluation:
     def _update_slow_hours(self, touched: Touched) -> dict[str, list[Span]]:
         connection, namespace = self._connection, self._namespace
         needed = needed_hours(touched, self._counted)
-        mine = touched.ips
-        counted = CountedHours.united(piece.only(mine) for piece in self._counted_hours(needed))
+        counted = CountedHours.united(self._counted_hours(needed, among(touched.ips)))
         self._note_shadow(evaluate_hours(self._shadow_rules, counted, touched))
         hours = evaluate_hours(self._rules, counted, touched)
         around = (needed[0][0], needed[-1][1])

@@ -5,7 +5,10 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from socket import AF_INET6, inet_ntop, inet_pton
+from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tasks.detect.addressed import Addressed, hash_names
@@ -20,6 +23,9 @@ IPV6_BITS = 128
 IPV4_NETWORK_BITS = 24
 IPV6_NETWORK_BITS = 48
 
+_FIRST_BITS: Final = 20
+"""Of hashes; what is kept of them takes a MiB."""
+
 
 def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
     """
@@ -32,16 +38,26 @@ def roll_up(tally: Tally, ipv6_prefix: int) -> Tally:
     return Tally(*(_by_network(table, ipv6_prefix) for table in tally.tables))
 
 
-def among(ip_hashes: pl.Series, ipv6_prefix: int) -> IsWanted:
-    """Says of addresses whether roll_up() has them under a name with one of these hashes."""
-    wanted = ip_hashes.implode()
+def among(ip_hashes: pl.Series, ipv6_prefix: int = IPV6_BITS) -> IsWanted:
+    """
+    Says of addresses whether roll_up() may have them under a name with one of these hashes.
+
+    It may say so of a few others: only the first bits of hashes are looked at, which takes the
+    same little time however many there are.
+    """
+    has_first = np.zeros(1 << _FIRST_BITS, np.bool_)
+    has_first[_first_bits(ip_hashes)] = True
 
     def is_wanted(addresses: pl.Series) -> pl.Series:
         table = Addressed(pl.DataFrame(), addresses)
         names = addresses if ipv6_prefix == IPV6_BITS else _by_network(table, ipv6_prefix).names
-        return hash_names(names).is_in(wanted)
+        return pl.Series(has_first[_first_bits(hash_names(names))])
 
     return is_wanted
+
+
+def _first_bits(ip_hashes: pl.Series) -> npt.NDArray[np.uint64]:
+    return ip_hashes.to_numpy() >> np.uint64(64 - _FIRST_BITS)
 
 
 def _by_network(table: Addressed, prefix: int) -> Addressed:

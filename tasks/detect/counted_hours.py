@@ -230,7 +230,7 @@ def add_lines(
     once = keep_lowest(unite_lines(rows), sample_limits(counted or rules), place)
     kept = rows.join(once, on=[*place, "line_hash"], how="semi")
     lines = _lowest_lines(kept, slow)
-    lines = lines.with_columns(*loaded.lines.read([lines["line"]]))
+    lines = lines.with_columns(loaded.lines.ask(lines["line"])())
     return replace(found, samples=Addressed(lines, names))
 
 

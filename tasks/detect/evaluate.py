@@ -26,7 +26,7 @@ Rules with a timespan of more than an hour are *slow*. The same holds for them w
 place of "minute", and of an hour is said that which all events in it say; see counted_hours.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -34,7 +34,7 @@ import polars as pl
 
 from tasks.detect.evidence import assemble, choose_lines, leading_addresses, unite_lines
 from tasks.detect.loading import Loaded, LoadedTally, load, narrow
-from tasks.detect.rules import RuleSet
+from tasks.detect.rules import Rule, RuleSet
 from tasks.detect.samples import keep_lowest, sample_limits
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.touched import HOUR, Touched, only_affected
@@ -62,13 +62,20 @@ def evaluate(rules: RuleSet, tallies: Iterable[LoadedTally], touched: Touched) -
 def judge(
     rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None = None
 ) -> Iterator[SuspectHour]:
-    """What evaluate() returns, of what load() returned. Slow rules say nothing here."""
-    crowds = (_judge(rules, own, touched, counted) for own in loaded.crowds())
-    found = [own for own in crowds if own is not None]
-    lines = loaded.lines.read([own.samples["line"] for own in found])
-    for own, line in zip(found, lines, strict=True):
-        samples = own.samples.with_columns(line)
-        yield from assemble(rules, *own._replace(samples=samples))
+    """
+    What evaluate() returns, of what load() returned. Slow rules say nothing here.
+
+    It is judged at once; lines are only asked for, and read when the first hour is.
+    """
+    numbered = [(n, rule) for n, rule in enumerate(rules.rules) if not rule.is_slow]
+    crowds = loaded.crowds() if numbered else ()
+    found = [own for crowd in crowds if (own := _judge(rules, numbered, crowd, touched, counted))]
+    lines = [loaded.lines.ask(own.samples["line"]) for own in found]
+    return (
+        hour
+        for own, line in zip(found, lines, strict=True)
+        for hour in assemble(rules, *own._replace(samples=own.samples.with_columns(line())))
+    )
 
 
 class _Judged(NamedTuple):
@@ -82,11 +89,12 @@ class _Judged(NamedTuple):
 
 
 def _judge(
-    rules: RuleSet, loaded: Loaded, touched: Touched, counted: RuleSet | None
+    rules: RuleSet,
+    numbered: Sequence[tuple[int, Rule]],
+    loaded: Loaded,
+    touched: Touched,
+    counted: RuleSet | None,
 ) -> _Judged | None:
-    numbered = [(n, rule) for n, rule in enumerate(rules.rules) if not rule.is_slow]
-    if not numbered:
-        return None
     candidates = narrow([rule for _, rule in numbered], loaded.counts, loaded.values)
     found = match_all(numbered, candidates)
     if found is None:

@@ -46,10 +46,12 @@ class LoadedTally:
 
 
 class Lines:
-    """Sample lines by number: of most of them no more is ever needed, and the others are read."""
+    """Sample lines by number: of most of them no more is ever needed; others are read together."""
 
     def __init__(self) -> None:
         self._readers: list[Callable[[Positions], pl.Series]] = []
+        self._asked: list[Hashes] = [_NO_HASHES]
+        self._read: tuple[Hashes, pl.Series] | None = None
 
     def number(self, loaded: LoadedTally) -> Addressed:
         """The samples of this tally, with the number of each line in its place."""
@@ -59,16 +61,32 @@ class Lines:
         row = pl.int_range(pl.len()) if loaded.read_lines is None else pl.col("line")
         return replace(samples, rows=samples.rows.with_columns(line=row.cast(pl.UInt64) + first))
 
-    def read(self, columns: Sequence[pl.Series]) -> list[pl.Series]:
-        """The lines with these numbers."""
-        asked = np.unique(np.concatenate([_NO_HASHES, *(c.to_numpy() for c in columns)]))
+    def ask(self, column: pl.Series) -> Callable[[], pl.Series]:
+        """
+        What returns the lines with these numbers.
+
+        The first that is called reads what all have asked for: no part is read twice if all of
+        them ask before.
+        """
+        numbers = column.to_numpy()
+        self._asked.append(numbers)
+        self._read = None
+
+        def lines() -> pl.Series:
+            known, texts = self._read = self._read or self._read_asked()
+            return texts.gather(np.searchsorted(known, numbers))
+
+        return lines
+
+    def _read_asked(self) -> tuple[Hashes, pl.Series]:
+        """All numbers that are asked for, each once and in order, and their lines."""
+        asked = np.unique(np.concatenate(self._asked))
         found = [pl.Series(dtype=pl.String)]
         for number, reader in enumerate(self._readers):
             start, end = np.searchsorted(asked, (number << 32, number + 1 << 32)).tolist()
             if start < end:
                 found.append(reader((asked[start:end] & 0xFFFFFFFF).astype(np.intp)))
-        lines = pl.concat(found).alias("line")
-        return [lines.gather(np.searchsorted(asked, column.to_numpy())) for column in columns]
+        return asked, pl.concat(found).alias("line")
 
 
 class Recent:
@@ -170,9 +188,9 @@ def load_within(
 def _dissolve(
     loaded: LoadedTally, wanted: pl.Series, minutes: tuple[int, int], lines: Lines
 ) -> tuple[Addressed, ...]:
-    near = replace(loaded.tally, samples=lines.number(loaded)).within(minutes)
-    own = (t.only(hash_names(t.names).is_in(wanted)).compact() for t in near.tables)
-    counts, values, samples = own
+    tally = replace(loaded.tally, samples=lines.number(loaded))
+    few = (table.only(hash_names(table.names).is_in(wanted)) for table in tally.tables)
+    counts, values, samples = (table.within(minutes).compact() for table in few)
     keys = pl.DataFrame(
         {"extent": list(loaded.object_keys), "object_key": list(loaded.object_keys.values())},
         schema={"extent": pl.UInt32, "object_key": pl.String},

@@ -31,12 +31,12 @@ from tasks.detect.evidence import (
     leading_addresses,
     unite_lines,
 )
-from tasks.detect.loading import Candidates, Loaded, choose, narrow
+from tasks.detect.loading import Candidates, Kinds, Loaded, choose, narrow
 from tasks.detect.rules import MAX_DISTINCT_VALUES, Rule, RuleSet
 from tasks.detect.samples import keep_lowest, sample_limits
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.touched import HOUR, Span, Touched, explode_hours, merge_spans
-from tasks.detect.windows import match_all
+from tasks.detect.windows import Numbers, match_all
 from tasks.model.errors import PermanentError
 
 _PAIR: Final = ["ip", "hour"]
@@ -186,9 +186,14 @@ class HourCounter:
         counts, values = counts.within(self._minutes), values.within(self._minutes)
         if not counts.height and not values.height:
             return
-        column = recode(counts.rows["counters"], self._keep_own)
+        rows = counts.rows.with_columns(
+            recode(counts.rows["counters"], self._keep_own),
+            hour=pl.col("minute") // HOUR,
+            first_minute="minute",
+            last_minute="minute",
+        )
         # the names of many tallies have the same IP many times: first what is next to each other
-        self._counts.append(replace(counts, rows=_sum_runs(counts.rows.with_columns(column))))
+        self._counts.append(replace(counts, rows=_sum_runs(rows)))
         self._values.append(_by_hour(replace(values, rows=choose(values.rows, self._counters))))
         self._height += self._counts[-1].height
         if self._height >= _TOGETHER:
@@ -379,48 +384,48 @@ def _keep_counters(combination: str, counters: set[str]) -> str:
 
 def _sum_counts(there: Addressed) -> tuple[Addressed, Addressed]:
     """By combinations and by addresses, where any event counts for a counter of a rule."""
+    if not there.height:
+        return _NOTHING[0], _NOTHING[3]
     names, numbers = number_names(there.names)
-    by_name = there.rows.with_columns(numbers.gather(there.rows["ip"]), name="ip")
-    counted = [text for text in texts_of(by_name["counters"]).values() if ":" in text]
-    pairs = by_name.filter(pl.col("counters").is_in(counted)).select(_PAIR).unique()
-    by_name = by_name.join(pairs, on=_PAIR, how="semi")
-    summed = by_name.group_by(*_PAIR, "counters").agg(
-        pl.col("count").sum(), pl.col("first_minute").min(), pl.col("last_minute").max()
-    )
+    rows = there.rows.with_columns(numbers.gather(there.rows["ip"]), name="ip")
+    ips, hours, kinds = _kinds_of(rows)
+    place = ips * (int(np.ptp(hours)) + 1) + (hours - hours.min())
+    is_counted = np.zeros(int(place.max()) + 1, np.bool_)
+    named = [n for n, text in texts_of(rows["counters"]).items() if ":" in text]
+    is_counted[place[np.isin(kinds, named)]] = True
+    order = np.argsort(place * (int(kinds.max()) + 1) + kinds, kind="stable")
+    own = rows[order[is_counted[place[order]]]]
     addresses = _NOTHING[3]
     if there.members is not None:
-        address = there.members.gather(by_name["name"]).alias("address")
-        did = by_name.select(*_PAIR, address, "count")
+        did = own.select(*_PAIR, there.members.gather(own["name"]).alias("address"), "count")
         addresses = Addressed(leading_addresses(did).select(_COLUMNS[3]), names)
-    return Addressed(summed.select(_COLUMNS[0]), names), addresses
+    return Addressed(_sum_runs(own).select(_COLUMNS[0]), names), addresses
 
 
 def _sum_runs(counts: pl.DataFrame) -> pl.DataFrame:
     """
     Rows about the same IP, hour and combination that follow each other are one.
 
-    Within a tally they do follow each other; what does not is summed up later, and slower.
+    Within a tally they do follow each other; what does not has to be sorted before.
     """
-    if counts.is_empty():
-        return counts.select(
-            "ip",
-            "counters",
-            hour="minute",
-            first_minute="minute",
-            last_minute="minute",
-            count=pl.col("count").cast(pl.Int64),
-        )
-    minutes = counts["minute"].to_numpy()
-    ips, hours = counts["ip"].to_numpy(), minutes // HOUR
-    kinds = counts["counters"].to_physical().to_numpy()
+    ips, hours, kinds = _kinds_of(counts)
     is_new = (ips[1:] != ips[:-1]) | (hours[1:] != hours[:-1]) | (kinds[1:] != kinds[:-1])
-    starts = np.flatnonzero(np.concatenate(([True], is_new)))
-    return counts.select("ip", "counters")[starts].with_columns(
-        hour=hours[starts],
-        first_minute=np.minimum.reduceat(minutes, starts),
-        last_minute=np.maximum.reduceat(minutes, starts),
-        count=np.add.reduceat(counts["count"].to_numpy(), starts, dtype=np.int64),
+    starts = np.flatnonzero(np.append(len(ips) > 0, is_new))
+    first, last, count = (counts[n].to_numpy() for n in ("first_minute", "last_minute", "count"))
+    return counts.select(*_PAIR, "counters")[starts].with_columns(
+        first_minute=np.minimum.reduceat(first, starts),
+        last_minute=np.maximum.reduceat(last, starts),
+        count=np.add.reduceat(count, starts, dtype=np.int64),
     )
+
+
+def _kinds_of(rows: pl.DataFrame) -> tuple[Numbers, Numbers, Numbers]:
+    """Which IP, hour and combination each of *rows* is about."""
+    counters = rows["counters"].to_physical()
+    ips, hours, kinds = (
+        c.to_numpy().astype(np.int64) for c in (rows["ip"], rows["hour"], counters)
+    )
+    return ips, hours, kinds
 
 
 def _lowest_values(values: Addressed) -> Addressed:
@@ -439,15 +444,16 @@ def _busy(slow: RuleSet, found: CountedHours) -> Touched:
     """
     pieces = []
     minute = pl.col("hour") * HOUR
+    # of an hour in many parts, an IP may have its rows under several names
+    counts, values = found.counts.canonical(), found.values.canonical()
+    kinds, value_kinds = Kinds(counts.rows["counters"]), Kinds(values.rows["counter"])
     for rule in slow.rules:
         if rule.type == "value_count":
-            table, size = found.values, pl.len()
+            table, mine, size = values, value_kinds.find({rule.counter}), pl.len()
         else:
-            table, size = found.counts, pl.col("count").sum()
-        # of an hour in many parts, an IP may have its rows under several names
-        table = table.canonical()
-        mine = choose(table.rows, {rule.counter})
-        busy = mine.group_by(_PAIR).agg(size.alias("size")).filter(pl.col("size") >= _share(rule))
+            table, mine, size = counts, kinds.find({rule.counter}), pl.col("count").sum()
+        sizes = table.rows[mine].group_by(_PAIR).agg(size.alias("size"))
+        busy = sizes.filter(pl.col("size") >= _share(rule))
         ip_hash = hash_names(table.names).gather(busy["ip"])
         pieces.append(busy.with_columns(ip_hash, first_minute=minute, last_minute=minute))
     return Touched.united(pieces)

@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain as chain_of
+from itertools import zip_longest
 from typing import Final
 
 from tasks.detect.rules import MAX_TIMESPAN_SECONDS, MINUTE_TIMESPAN_SECONDS, RuleSet
@@ -285,17 +287,22 @@ def _evidence(
     for hour in hours:
         for sample in hour.samples:
             lines.setdefault(sample.line, sample)
+    by_rule: dict[str, list[EvidenceLine]] = defaultdict(list)
+    for line in lines.values():
+        for rule_id in line.rule_ids:
+            by_rule[rule_id].append(line)
     ranked: list[EvidenceLine] = []
     for is_signature in (True, False):
         rule_ids = [f.rule_id for f in findings if f.is_signature is is_signature]
-        ranked += _take_turns([[s for s in lines.values() if r in s.rule_ids] for r in rule_ids])
+        ranked += _take_turns([by_rule[rule_id] for rule_id in rule_ids])
     ranked += [line for line in lines.values() if not line.rule_ids]
-    return tuple(dict.fromkeys(ranked))[:MAX_EVIDENCE]
+    once = {line.line: line for line in ranked}
+    return tuple(once.values())[:MAX_EVIDENCE]
 
 
 def _take_turns(queues: Sequence[Sequence[EvidenceLine]]) -> Iterator[EvidenceLine]:
-    for turn in range(max(map(len, queues), default=0)):
-        yield from (queue[turn] for queue in queues if turn < len(queue))
+    for turn in zip_longest(*queues):
+        yield from filter(None, turn)
 
 
 # chains and what is on record
@@ -335,6 +342,7 @@ def _id(namespace: str, source_ip: str, first_minute: int) -> str:
     return digest(namespace, source_ip, first_minute)
 
 
+@lru_cache(maxsize=10_000)
 def _time(minute: int) -> datetime:
     return _EPOCH + timedelta(minutes=minute)
 

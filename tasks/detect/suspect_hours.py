@@ -31,15 +31,11 @@ class HourFinding:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
-        """Return what was written as JSON."""
-        return cls(
-            **{
-                **found,
-                "family": Family(found["family"]),
-                "severity": Severity(found["severity"]),
-                "techniques": tuple(found["techniques"]),
-            }
-        )
+        """Return what was written as JSON, which is changed."""
+        found["family"] = Family(found["family"])
+        found["severity"] = Severity(found["severity"])
+        found["techniques"] = tuple(found["techniques"])
+        return cls(**found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +66,9 @@ class SuspectHour:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
-        """Return what was written as JSON."""
-        return cls(
-            **{
-                **found,
-                "findings": tuple(HourFinding.from_json(f) for f in found["findings"]),
-                "samples": tuple(
-                    EvidenceLine(**{**s, "rule_ids": tuple(s["rule_ids"])})
-                    for s in found["samples"]
-                ),
-            }
-        )
+        """Return what was written as JSON, which is changed."""
+        found["findings"] = tuple(map(HourFinding.from_json, found["findings"]))
+        for line in found["samples"]:
+            line["rule_ids"] = tuple(line["rule_ids"])
+        found["samples"] = tuple(EvidenceLine(**line) for line in found["samples"])
+        return cls(**found)

@@ -36,7 +36,8 @@ class Addressed:
 
     def only(self, is_wanted: pl.Series) -> Self:
         """Only rows of those names of which *is_wanted* says so."""
-        return self.filter(is_wanted.gather(self.rows["ip"]))
+        own = np.flatnonzero(is_wanted.to_numpy()[self.rows["ip"].to_numpy()])
+        return replace(self, rows=self.rows[own])
 
     def within(self, minutes: tuple[int, int]) -> Self:
         """Only rows of these minutes, half-open; nearly always those are all, or none."""
@@ -60,9 +61,12 @@ class Addressed:
 
     def compact(self) -> Self:
         """The same without names that have no row."""
-        used = self.rows["ip"].unique().sort()
-        rows = self.rows.with_columns(_ranks(used, self.names.len()).gather(self.rows["ip"]))
+        ips = self.rows["ip"].to_numpy()
+        is_used = np.zeros(self.names.len(), np.bool_)
+        is_used[ips] = True
+        ranks, used = is_used.cumsum(dtype=np.uint32) - np.uint32(1), is_used.nonzero()[0]
         members = None if self.members is None else self.members.gather(used)
+        rows = self.rows.with_columns(ip=ranks[ips])
         return replace(self, rows=rows, names=self.names.gather(used), members=members)
 
     def canonical(self) -> Self:

@@ -6,11 +6,12 @@ import orjson
 import polars as pl
 import pytest
 
-from tasks.detect.addressed import hash_names
+from tasks.detect.addressed import Addressed, hash_names
 from tasks.detect.evaluate import evaluate
-from tasks.detect.loading import LoadedTally
+from tasks.detect.loading import Lines, LoadedTally
 from tasks.detect.rules import Override, RuleSet, with_thresholds
 from tasks.detect.suspect_hours import HourFinding, SuspectHour
+from tasks.detect.tally import Tally
 from tasks.detect.touched import SLICE_BYTES, Touched, affected_hours, needed_minutes, told_minutes
 from tasks.model.incidents import EvidenceLine
 from tests.counting import (
@@ -348,3 +349,24 @@ def test_no_slice_is_empty():
     slices = list(touched.slices(1, 24, 2, is_by_hour=False))
 
     assert [s.ips.to_list() for s in slices] == [touched.ips.to_list()]
+
+
+def test_lines_that_are_asked_for_are_read_together():
+    """A part is decompressed once for the lines of all rules; what is asked for later is read."""
+    reads: list[list[int]] = []
+
+    def read(rows):
+        reads.append(rows.tolist())
+        return pl.Series(["first", "second", "third"]).gather(rows)
+
+    tally = Tally.from_payloads([])
+    rows = pl.DataFrame({"ip": [0, 0, 0], "line": [0, 1, 2]})
+    samples = Addressed(rows, pl.Series([ATTACKER]))
+    lines = Lines()
+    numbers = lines.number(LoadedTally(replace(tally, samples=samples), {}, read)).rows["line"]
+    some, others = lines.ask(numbers[[2, 0]]), lines.ask(numbers[[0, 0]])
+
+    assert some().to_list() == ["third", "first"]
+    assert others().to_list() == ["first", "first"]
+    assert reads == [[0, 2]]
+    assert lines.ask(numbers[[1]])().to_list() == ["second"]

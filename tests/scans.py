@@ -172,7 +172,7 @@ def objects(url: str, namespace: str = "live") -> list[tuple[Any, ...]]:
 
 
 def coverages(url: str) -> Iterable[bool]:
-    """Whether the coverage equation holds, for each run that was recorded to its end."""
+    """Whether the coverage equation holds, for each run that came to its end."""
     sql = """SELECT objects_listed, objects_done, objects_unchanged, objects_quarantined,
                     objects_skipped FROM runs WHERE state IN ('done', 'incomplete')"""
     return [_adds_up(row) for row in rows(url, sql)]

@@ -90,8 +90,11 @@ _SAMPLES = 3
 _SEARCHED_BYTES = 1024 * 1024
 _SAMPLE_CHARACTERS = 200
 _TEXT = bytes(c for c in range(256) if c >= 0x20 or chr(c) in "\t\n\v\f\r\x1b")
-_BINARY_SHARE = 0.1
-"""Of the first bytes; what attackers put into a log stands between lines that are understood."""
+_BINARY_SHARE = 0.05
+"""
+Of the first bytes; half of what chance, compressed or encrypted, would have. What attackers put
+into a log stands between lines that are understood.
+"""
 _LEAST_BINARY = 256
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """How text of Windows begins whose lines no format can understand."""
@@ -173,14 +176,14 @@ class _Reading:
             count.add([lines.unfinished.removesuffix(b"\r")])
         log_object = self._log_object
         extent = count.close(log_object.object_key, log_object.version, lines.end)
-        return self._unless_binary(ObjectResult(log_object, (extent,)), head)
+        return self._unless_binary(ObjectResult(log_object, (extent,)), head, count)
 
     def _read_stream(self, content: Content, stream: FileStream) -> ObjectResult:
         head, tail, read = self._find_place(content, stream)
         key = self._log_object.object_key
         lines = LineReader(read, stream.offset, tail)
         count = self._count(lines, stream.line_count)
-        extents = []
+        counts, extents = [count], []
         if lines.offset > stream.offset:
             version = extent_version(stream, stream.offset, lines.offset)
             size = lines.offset - stream.offset
@@ -190,6 +193,7 @@ class _Reading:
                 self._parser, partial(self._sink_for, True), self._range, count.line_number
             )
             last.add([lines.unfinished.removesuffix(b"\r")])
+            counts.append(last)
             version = extent_version(stream, lines.offset, lines.end)
             extent = last.close(key, version, lines.end - lines.offset)
             extents.append(replace(extent, is_unfinished=True))
@@ -204,9 +208,9 @@ class _Reading:
             unfinished_id=None,
         )
         result = ObjectResult(self._log_object, tuple(extents), after)
-        return result if stream.offset else self._unless_binary(result, head)
+        return result if stream.offset else self._unless_binary(result, head, *counts)
 
-    def _unless_binary(self, result: ObjectResult, head: bytes) -> ObjectResult:
+    def _unless_binary(self, result: ObjectResult, head: bytes, *counts: "_Count") -> ObjectResult:
         """What is no text and holds no line of a log, such as wtmp, is nothing to count."""
         if head.startswith(_UTF_16) and head.count(0) * 4 > len(head):
             error = (
@@ -214,9 +218,12 @@ class _Reading:
                 " out of quarantine."
             )
             return ObjectResult(self._log_object, error=error, is_final=True)
-        is_understood = any(e.lines > e.lines_unparsed for e in result.extents)
         strange = len(head.translate(None, _TEXT))
-        if is_understood or len(head) < _LEAST_BINARY or strange < len(head) * _BINARY_SHARE:
+        if (
+            any(count.is_understood for count in counts)
+            or len(head) < _LEAST_BINARY
+            or strange < len(head) * _BINARY_SHARE
+        ):
             return result
         error = (
             f"'{self._log_object.object_key}' is binary and holds no line of a log: leave it out"
@@ -300,6 +307,8 @@ class _Count:
         self._from, self._until = seconds
         self._before = line_number
         self.line_number = line_number
+        self.is_understood = False
+        """Whether any line holds an event; comments and empty lines are in any file."""
         self._lines_unparsed = 0
         self._samples: list[UnparsedSample] = []
         self._first = NEVER
@@ -322,6 +331,7 @@ class _Count:
         self._first = min(self._first, counted.first)
         self._last = max(self._last, counted.last)
         self._add_each(counted.refused)
+        self.is_understood |= counted.lines > len(counted.refused)
         self.line_number += counted.lines
 
     def add(self, lines: list[bytes]) -> None:
@@ -335,6 +345,7 @@ class _Count:
             if isinstance(parsed, Unparsed):
                 self._add_unparsed(number, line, parsed)
                 continue
+            self.is_understood = self.is_understood or bool(parsed)
             for event in parsed:
                 timestamp = event.timestamp
                 if self._from <= timestamp < self._until:

@@ -192,6 +192,11 @@ class _Worker:
             parts = Parts.open(recv_handle(self._connection), places)
         except (EOFError, OSError):
             raise self._lost(errand.batch) from None
+        except RuntimeError:  # the descriptor was sent, and there is no room for it here
+            raise TransientError(
+                f"What was counted of batch {errand.batch.number} cannot be opened: let this user "
+                "have more open files (ulimit -n)."
+            ) from None
         self.batches += 1
         return Counted(results, WrittenTally(parts), left_out, slowed_by)
 

@@ -206,11 +206,12 @@ class _Evaluation:
         lines = self._load(told, among(ips, self._all_rules.ipv6_prefix), without=b"CV")
         few = load_within(chain_of(self._load_counts(needed), lines), ips, within)
         judged = judge(self._rules, few, touched, self._all_rules)
-        self._note_shadow(judge(self._shadow_rules, few, touched))
+        in_shadow = judge(self._shadow_rules, few, touched)
         if self._has_slow_rules:
             self._store_hours(
                 add_lines(found, self._counted, few, busy, self._all_rules), touched.own
             )
+        self._note_shadow(in_shadow)
         hours = list(judged)
         known = known_suspects(connection, namespace, hours_around(needed))
         suspects = known | {hour.source_ip for hour in hours}

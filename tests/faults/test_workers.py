@@ -21,22 +21,25 @@ SOON_SECONDS = 60
 
 DYING = """
 import os, signal
+from functools import partial
 from multiprocessing.connection import Connection
 from tasks.detect import apart
 
-send, left = Connection.send, [int(os.environ["DIES_BEFORE"])]
+left = [int(os.environ["DIES_BEFORE"])]
 
-def send_or_die(self, message):
+def or_die(send, *arguments):
     if left[0] == 0 and len(os.listdir(os.environ["DIED"])) < int(os.environ["DEATHS"]):
         open(os.path.join(os.environ["DIED"], str(os.getpid())), "x")
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
-    send(self, message)
+    send(*arguments)
 
-Connection.send = send_or_die
+send = Connection.send
+Connection.send = lambda self, message: or_die(send, self, message)
+apart.send_handle = partial(or_die, apart.send_handle)
 apart.work()
 """
-"""A worker that may die before it sends a message: the parts of the tally, their end, the rest."""
+"""A worker that may die before it says what a batch came to, and before it shows where that is."""
 
 STUCK = "import time; from tasks.detect import apart; apart._do = lambda *_: time.sleep(600); apart.work()"
 

@@ -20,13 +20,13 @@ from tasks.collect.formats.fields import (
 from tasks.collect.formats.request import split_request, split_target
 from tasks.model.events import Event, EventCategory, Unparsed
 
-# No server leaves a quote in the user name unescaped, but for two around it, as Apache writes them
-# when it is empty, so the time is the last [...] before the first bare quote that is none of these:
-# a user name that looks like the rest of a line cannot pass for it.
+# No server leaves a quote in the user name unescaped, but for two around it, so the time is the
+# last [...] before the first bare quote that is none of these: a user name that looks like the rest
+# of a line cannot pass for it, nor can a request that holds quotes and another time.
 # What starts as JSON or a syslog line is one, whatever follows: no line has two formats.
 _CLIENT_AND_TIME = (
     rb"(?!\{|<\d|(?:[A-Z][a-z][a-z] ){1,2}[ \d]?\d (?:\d{4} )?\d\d:|\d{4}-\d\d-\d\dT)"
-    rb'(\S+) (\S+) ([^"\\]*(?:\\"?[^"\\]*)*(?:(?<= )"[^"\\]*+(?:\\.[^"\\]*+)*+")?) '
+    rb'(\S+) (\S+) ((?:- )?"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\\]*(?:\\"?[^"\\]*)*) '
     rb"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d):(\d\d) ([+-]\d{4})\] "
 )
 _STATUS_AND_SIZE = rb" (\d{1,3}|-) (\d{1,18}|-)"
@@ -44,13 +44,17 @@ _CLIENT_AGAIN = re.compile(rb"^\[[0-9A-Fa-f.:, ]{2,200}\] - ")
 _QUOTED = rb' "([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _QUOTED_OR_NOT = rb"(?:" + _QUOTED + rb"| -)"
 # NGINX's own example of upstream times has no blank between the agent and `rt=`.
-_AFTER_AGENT = rb"(?: |$|[a-z]+=)"
+_AFTER_AGENT = rb"(?: |$|rt=)"
 _REFERRER_AND_AGENT = re.compile(
     rb"(?: \d+)?" + _QUOTED_OR_NOT + _QUOTED_OR_NOT + _AFTER_AGENT, re.DOTALL
 )
-# nginx's lengths and times, of which those of several upstream servers are in quotes
+# nginx's lengths and times, of which those of upstream servers may be in quotes, as may a host or
+# the client's client: of three texts in quotes, the one that is a URL is the referrer, or the first
+# if the third is an address
 _REFERRER_AND_AGENT_AFTER_TIMES = re.compile(
-    rb'(?: (?:[\d.]+|-)){1,8}(?: "\d+\.\d{3}(?:, \d+\.\d{3})*+")?'
+    rb'(?: (?:[\d.]+|-)){1,8}(?: "\d+\.\d{1,6}(?:[,: ]+(?:\d+\.\d{1,6}|-))*+"|'
+    rb' "[^"]*+"(?= "[a-z][a-z+.-]*+://))?'
+    rb'(?= "[a-z][a-z+.-]*+://|(?: "[^"]*+"){2}(?:$|[^ ]| [^"]| "(?:-|[0-9A-Fa-f.:, ]+)"))'
     + _QUOTED
     + _QUOTED
     + _AFTER_AGENT,

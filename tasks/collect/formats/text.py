@@ -17,6 +17,10 @@ from tasks.model.events import EventCategory, Unparsed
 _QUOTED = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _REQUEST = _QUOTED + rb'(?:".*?)??'
 """AWS does not escape every quote; the request ends where the line goes on as it should."""
+_REQUEST_TO_VERSION = rb'.*? HTTP/\d(?:\.\d)?(?="(?: "|\Z))|' + _QUOTED
+"""The same where the user agent follows it, which may hold such quotes as well."""
+_AGENT_ENDS = rb'" \S+ \S+(?: \S+ "[^"]*" "[^"]*" .*)?\Z'
+"""How the line of a load balancer goes on; where it does not, all of the rest is the agent."""
 _ADDRESS = rb"[0-9A-Fa-f:.]+"
 _ACCESS_TIME = rb"\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"
 _NO_REQUEST = b"- - - "
@@ -92,8 +96,9 @@ ELB = _text_format(
     rb"(?:(?:https?|h2|grpcs|wss?) )?(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) [\w/-]+ ",
     rb"(?P<source_ip>[0-9A-Fa-f.:\[\]]+:\d+) \S+ [-\d.]+ [-\d.]+ [-\d.]+ ",
     rb"(?P<http_response_status_code>\d{3}|-) \S+ \d+ (?P<http_response_body_bytes>\d+) ",
-    rb'"(?P<request>', _REQUEST, rb')"(?: "(?P<user_agent_original>', _QUOTED, rb')" \S+ \S+',
-    rb'(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?| ".*)?',
+    rb'"(?P<request>', _REQUEST_TO_VERSION, rb')"',
+    rb'(?: "(?P<user_agent_original>', _QUOTED, rb"(?=", _AGENT_ENDS, rb")|.*)",
+    rb'(?:" \S+ \S+(?: \S+ "[^"]*" "(?P<url_domain>[^"]*)" .*)?)?)?',
     adjust=_read_load_balancer,
 )  # fmt: skip
 """

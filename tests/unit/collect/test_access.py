@@ -205,6 +205,34 @@ def test_times_before_the_headers(times):
     assert (event.http_request_referrer, event.user_agent_original) == ("http://a/", "curl")
 
 
+@pytest.mark.parametrize(
+    ("texts", "headers"),
+    [
+        ('"-" "http://a/" "curl"', ("http://a/", "curl")),
+        ('"shop.example" "http://a/" "curl" "-"', ("http://a/", "curl")),
+        ('"-" "curl" "198.51.100.9, 10.0.0.1"', (None, "curl")),
+        ('"-" "curl"', (None, "curl")),
+        ('"-" "-" "curl"', (None, None)),
+    ],
+)
+def test_a_text_after_the_times_is_not_taken_for_a_header(texts, headers):
+    """Where the server asked no other one, `-` stood for its time, and the agent was lost."""
+    event = parse(f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 0.003 {texts}')
+
+    assert (event.http_request_referrer, event.user_agent_original) == headers
+
+
+@pytest.mark.parametrize("host", ["", "shop.example "])
+@pytest.mark.parametrize("user", ['- "anna b"', '- ""', "- -", "- anna"])
+def test_a_request_with_raw_quotes_chooses_no_time(host, user):
+    """A second time in the request was that of the event, and the request was a user name."""
+    line = f'{host}192.0.2.7 {user} {TIME} "GET /a?1+UNION+SELECT" [01/Jan/2020:00:00:00 +0000] "x"'
+    event = parse(f'{line} 200 12 "-" "curl"')
+
+    assert event.timestamp == parse(f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1').timestamp
+    assert '1+UNION+SELECT" [01/Jan/2020' in str(event.url_original)
+
+
 def test_absent_headers_without_quotes():
     """Traefik 1 writes `-` without quotes for a header that was not sent."""
     line = f'192.0.2.7 - - {TIME} "GET / HTTP/1.1" 200 1 {{}} 13 "Host-a" "http://10.0.0.1" 2ms'

@@ -1,5 +1,6 @@
 """What is no log is set aside with a reason, and what only has strange bytes in it is not."""
 
+import random
 import struct
 from datetime import UTC
 
@@ -23,9 +24,18 @@ def read_one(directory, name, content):
     return read(source, log_object, zone=UTC)[0]
 
 
-@pytest.mark.parametrize("content", [WTMP, b"\x7fELF\x02\x01\x01" + bytes(range(256)) * 9])
+@pytest.mark.parametrize(
+    "content",
+    [
+        WTMP,
+        b"\x7fELF\x02\x01\x01" + bytes(range(256)) * 9,
+        random.Random(1).randbytes(50_000),
+        random.Random(1).randbytes(50_000) + b"\n\n \r\n",
+    ],
+    ids=["wtmp", "program", "noise", "noise with empty lines"],
+)
 def test_a_binary_file_is_set_aside_at_once(tmp_path, content):
-    """Its bytes are no lines that nobody understands."""
+    """Its bytes are no lines that nobody understands, and an empty line is none that says it."""
     result = read_one(tmp_path, "wtmp", content)
 
     assert result.is_final

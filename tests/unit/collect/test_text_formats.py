@@ -247,6 +247,18 @@ def test_escapes_in_the_common_format_of_haproxy():
     assert event.url_original == '/\\think?"'
 
 
+@pytest.mark.parametrize("name", ["alb", "classic elb"])
+@pytest.mark.parametrize(
+    "request_end",
+    ['" "?id=1+union+select HTTP/1.1" "curl"', ' HTTP/1.1" "curl" ${jndi:ldap://x/union+select}"'],
+)
+def test_raw_quotes_leave_nothing_out(name, request_end):
+    """What stood behind a quote and a blank was neither in the request nor in the agent."""
+    event = parse(SAMPLES[name].replace(' HTTP/1.1" "curl/8.5"', request_end))
+
+    assert "union+select" in f"{event.url_original} {event.user_agent_original}"
+
+
 @pytest.mark.parametrize("name", ["haproxy", "haproxy in syslog", "haproxy in rfc 5424"])
 def test_times_of_old_versions_of_haproxy(name):
     """Not every version says the milliseconds; a line without them was no request, and lost."""

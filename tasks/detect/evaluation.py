@@ -35,6 +35,8 @@ from tasks.detect.subjects import among, roll_up
 from tasks.detect.suspect_hours import SuspectHour
 from tasks.detect.tally import Tally, read_lines
 from tasks.detect.touched import (
+    HOUR,
+    MARGIN,
     Span,
     Touched,
     Weight,
@@ -194,9 +196,11 @@ class _Evaluation:
         fast = [rule for rule in self._counted.rules if not rule.is_slow]
         survey = Survey(fast, (told[0][0], told[-1][1]))
         counter = HourCounter(self._counted, touched.own)
-        for part in self._load_counts(needed):
-            for watch in watches:
-                watch.notice(part.tally, needed)
+        if touched.shares > 1 and touched.share == 0:
+            self._notice_all(watches, touched.spoken)
+        for part in self._load_counts(needed, touched):
+            if touched.shares == 1:
+                _notice(watches, part, needed)
             near = part.tally.within(within)
             survey.notice(near.counts, near.values)
             counter.add(near.counts, near.values)
@@ -204,7 +208,8 @@ class _Evaluation:
         ips = touched.only(pl.concat([survey.candidates(), busy.ips])).ips
         # most source IPs need not show any lines
         lines = self._load(told, among(ips, self._all_rules.ipv6_prefix), without=b"CV")
-        few = load_within(chain_of(self._load_counts(needed), lines), ips, within)
+        counts = self._load_counts(needed, touched.only(ips))
+        few = load_within(chain_of(counts, lines), ips, within)
         judged = judge(self._rules, few, touched, self._all_rules)
         in_shadow = judge(self._shadow_rules, few, touched)
         if self._has_slow_rules:
@@ -229,8 +234,23 @@ class _Evaluation:
             if not loaded.is_empty:
                 yield loaded
 
-    def _load_counts(self, spans: Sequence[Span]) -> Iterator[LoadedTally]:
-        """The same but for samples; slices that follow each other share most of it."""
+    def _notice_all(self, watches: Sequence[Watch], hours: Span) -> None:
+        """What the IPs of all shares did, whichever minutes of theirs are touched."""
+        around = [((hours[0] - MARGIN) * HOUR, (hours[1] + MARGIN) * HOUR)]
+        for part in self._load(around, without=b"VS") if watches else ():
+            _notice(watches, part, around)
+
+    def _load_counts(
+        self, spans: Sequence[Span], touched: Touched | None = None
+    ) -> Iterator[LoadedTally]:
+        """
+        The same but for samples; slices that follow each other share most of it.
+
+        Of a share of the IPs that are *touched*, only what is about these.
+        """
+        if touched is not None and touched.shares > 1:
+            mine = among(touched.ips, self._all_rules.ipv6_prefix)
+            return self._load(spans, mine, without=b"S")
         known = self._recent.keys()
         parts = load_overlapping(self._connection, self._namespace, spans, known)
         loads = ((part.key, partial(self._read, part, without=b"S")) for part in parts)
@@ -396,6 +416,11 @@ class _Evaluation:
 
     def _is_allowed(self, incident: Incident) -> bool:
         return self._allowlist.reason(incident.source_ip, incident.last_seen) is not None
+
+
+def _notice(watches: Sequence[Watch], part: LoadedTally, minutes: Sequence[Span]) -> None:
+    for watch in watches:
+        watch.notice(part.tally, minutes)
 
 
 def _hashes(source_ips: Collection[str]) -> pl.Series:

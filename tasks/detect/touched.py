@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final, Self
 
 import numpy as np
@@ -56,6 +57,9 @@ class Touched:
     """ip_hash, hour, first_minute, last_minute; each IP and hour once."""
     spoken: Span = _ALL_TIME
     """Of these hours, and of no others that lines may change, something is to be said."""
+    share: int = 0
+    shares: int = 1
+    """Which of so many this is that speak of the same hours, each of IPs of its own."""
 
     @classmethod
     def by(cls, tallies: Iterable[Tally]) -> Self:
@@ -118,7 +122,8 @@ class Touched:
         Args:
             margin: In how many hours before and after it a line may change what is said.
             is_by_hour: Fewer hours of all IPs, where that is enough; else fewer IPs of all hours.
-            weights: Of the parts that this was made of: fewer hours, where they are heavy.
+            weights: Of the parts that this was made of: fewer hours, where they are heavy, and
+                fewer IPs, where one hour is.
 
         Each hour of each IP is spoken of by one piece, which holds all that is touched within
         *margin* of it. So evaluating them one after the other needs the memory of one, does
@@ -129,20 +134,21 @@ class Touched:
         near = sorted({hour + n for hour in own for n in range(-margin, margin + 1)})
         ips = [own.get(hour, 0) for hour in near]
         weigh = np.maximum(_spread(weights, near) * (size / SLICE_BYTES), ips).tolist()
-        sizes = list(zip(near, ips, weigh, strict=True))
-        for (start, end), together in _cut(sizes, hours, size if is_by_hour else None):
+        sizes = list(zip(near, weigh, strict=True))
+        for (start, end), weight in _cut(sizes, hours, size if is_by_hour else None):
             piece = self.hours.filter(_is_within("hour", (start - margin, end + margin)))
-            parts = -(-together // size) or 1
-            for part in range(parts):
-                mine = piece.filter(pl.col("ip_hash") % parts == part) if parts > 1 else piece
-                if not mine.is_empty():
-                    yield type(self)(mine, (start, end))
+            parts = ceil(weight / size) or 1
+            shares = [piece.filter(pl.col("ip_hash") % parts == part) for part in range(parts)]
+            shares = [share for share in shares if not share.is_empty()]
+            for number, share in enumerate(shares):
+                yield type(self)(share, (start, end), number, len(shares))
 
     @classmethod
     def united(cls, pieces: Iterable[pl.DataFrame]) -> Self:
         """Return what any of *pieces* touches; each has the columns of `hours` and maybe more."""
         # hour by hour and in few bytes, because there may be millions
         by_hour: dict[int, list[_Hour]] = defaultdict(list)
+        most: dict[int, int] = defaultdict(lambda: _APART)
         for piece in pieces:
             columns = (piece[name].cast(kind).to_numpy() for name, kind in _SCHEMA.items())
             ip_hash, hours, first, last = columns
@@ -150,8 +156,12 @@ class Touched:
             order = np.argsort(hours, kind="stable")
             ends = np.flatnonzero(np.diff(hours[order])) + 1
             for own in np.split(order, ends) if len(order) else ():
-                by_hour[int(hours[own[0]])].append((ip_hash[own], *(m[own] for m in minutes)))
-        united = (_unite(hour, by_hour.pop(hour)) for hour in sorted(by_hour))
+                hour = int(hours[own[0]])
+                by_hour[hour].append((ip_hash[own], *(m[own] for m in minutes)))
+                if sum(len(hashes) for hashes, _, _ in by_hour[hour]) > most[hour]:
+                    by_hour[hour] = [_unite(by_hour[hour])]
+                    most[hour] = 2 * len(by_hour[hour][0][0]) + _APART
+        united = (_tell(hour, _unite(by_hour.pop(hour))) for hour in sorted(by_hour))
         return cls(pl.concat([_SCHEMA.to_frame(), *united], rechunk=True))
 
 
@@ -159,19 +169,32 @@ _Hour = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8], npt.NDArray[np.uint
 """Of one hour: hashes, and of each the first and the last minute, of 60."""
 
 
-def _unite(hour: int, pieces: Sequence[_Hour]) -> pl.DataFrame:
+_APART: Final = 50_000
+"""Rows of an hour that are not united, beside as many as are; there may be hundreds of pieces."""
+
+
+def _unite(pieces: Sequence[_Hour]) -> _Hour:
     """Each IP of an hour once."""
     hashes, first, last = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
     order = np.argsort(hashes)
     hashes = hashes[order]
     starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
+    return (
+        hashes[starts],
+        np.minimum.reduceat(first[order], starts),
+        np.maximum.reduceat(last[order], starts),
+    )
+
+
+def _tell(hour: int, united: _Hour) -> pl.DataFrame:
+    hashes, first, last = united
     start = np.int32(hour * HOUR)
     return pl.DataFrame(
         {
-            "ip_hash": hashes[starts],
-            "hour": np.full(len(starts), hour, np.int32),
-            "first_minute": start + np.minimum.reduceat(first[order], starts),
-            "last_minute": start + np.maximum.reduceat(last[order], starts),
+            "ip_hash": hashes,
+            "hour": np.full(len(hashes), hour, np.int32),
+            "first_minute": start + first,
+            "last_minute": start + last,
         },
         schema=_SCHEMA,
     )
@@ -289,19 +312,19 @@ def _spread(weights: Sequence[Weight], hours: Sequence[int]) -> npt.NDArray[np.f
 
 
 def _cut(
-    sizes: Sequence[tuple[int, int, float]], hours: int, size: int | None
-) -> Iterator[tuple[Span, int]]:
-    """The hours of each piece, and how many IPs with one; *sizes* are in order of time."""
-    together, weight = 0, 0.0
+    sizes: Sequence[tuple[int, float]], hours: int, size: int | None
+) -> Iterator[tuple[Span, float]]:
+    """The hours of each piece, and what they weigh together; *sizes* are in order of time."""
+    weight = 0.0
     start = end = sizes[0][0] if sizes else 0
-    for hour, more, heavy in sizes:
+    for hour, heavy in sizes:
         is_full = size is not None and weight and weight + heavy > size
         if hour >= start + hours or is_full:
-            yield (start, end), together
-            start, together, weight = hour, 0, 0.0
-        end, together, weight = hour + 1, together + more, weight + heavy
+            yield (start, end), weight
+            start, weight = hour, 0.0
+        end, weight = hour + 1, weight + heavy
     if sizes:
-        yield (start, end), together
+        yield (start, end), weight
 
 
 def _reach(rules: RuleSet) -> int:

@@ -173,6 +173,11 @@ def run_job(paths: Sequence[str]) -> None:
             if part.first_minute < minutes[1] and part.last_minute >= minutes[0]
         )
 
+    def counts_of(piece: Touched, minutes: tuple[int, int]) -> Iterator[LoadedTally]:
+        if piece.shares == 1:
+            return counts(minutes)
+        return tallies(b"S", minutes, among(piece.ips, rules.ipv6_prefix))
+
     # as runs do it: slice by slice, and only of those who may be suspicious
     recent = Recent()
     fast = [rule for rule in rules.rules if not rule.is_slow]
@@ -182,13 +187,13 @@ def run_job(paths: Sequence[str]) -> None:
         spans = needed_minutes(piece, rules), told_minutes(piece, rules)
         needed, told = ((span[0][0], span[-1][1]) for span in spans)
         survey = Survey(fast, told)
-        for each in counts(needed):
+        for each in counts_of(piece, needed):
             near = each.tally.within(needed)
             survey.notice(near.counts, near.values)
         ips = piece.only(survey.candidates()).ips
         own = among(ips, rules.ipv6_prefix)
         lines = tallies(b"CV", told, own)
-        few = load_within(chain(counts(needed), lines), ips, needed)
+        few = load_within(chain(counts_of(piece.only(ips), needed), lines), ips, needed)
         return sum(1 for _ in judge(rules, few, piece))
 
     weights = [(part.first_minute, part.last_minute, part.size) for _, part in parts]

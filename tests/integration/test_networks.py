@@ -11,6 +11,7 @@ from netaddr import IPSet
 from tasks.detect.allowlist import AllowlistEntry
 from tasks.detect.rules import GroupBy, load_rules
 from tasks.detect.subjects import open_groupings
+from tasks.detect.touched import Touched
 from tasks.model.errors import ConfigurationError
 from tests.bare_scans import shelf
 from tests.conftest import ROOT
@@ -75,6 +76,18 @@ def test_a_network_is_one_incident(scans):
     assert incident.activity.responses == {"ssh_failure": 9}
     assert [(f.rule_id, f.count) for f in incident.findings] == [("network-failures", 9)]
     assert all("Failed password" in line.line for line in incident.evidence)
+
+
+def test_an_hour_that_is_evaluated_in_shares_of_its_addresses(scans, monkeypatch):
+    """What the addresses of other shares do is their network's, too."""
+    slices = Touched.slices
+
+    def shares(touched, margin=1, hours=24, **how):
+        return slices(touched, margin, hours, 1, **how)
+
+    monkeypatch.setattr(Touched, "slices", shares)
+
+    test_a_network_is_one_incident(scans)
 
 
 def test_an_ipv6_network_is_a_48(scans):

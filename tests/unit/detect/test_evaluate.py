@@ -342,6 +342,16 @@ def test_slices_of_heavy_parts_are_shorter():
     assert [s.spoken for s in touched.slices()] == [(start - 1, start + 10)]
 
 
+def test_a_heavy_hour_is_evaluated_in_shares_of_its_ips():
+    """Thirty GiB of one day took three quarters of a GiB to evaluate."""
+    touched = Touched.within({f"192.0.2.{n}": (NEW_YEAR, NEW_YEAR + 59) for n in range(99)})
+    heavy = (NEW_YEAR, NEW_YEAR + 59, 6 * SLICE_BYTES)
+    shares = [s for s in touched.slices(weights=[heavy]) if s.own.hours.height]
+
+    assert [(s.share, s.shares) for s in shares] == [(n, 6) for n in range(6)]
+    assert sorted(pl.concat(s.ips for s in shares)) == sorted(touched.ips)
+
+
 def test_no_slice_is_empty():
     """Where the hashes of few IPs leave a part of the hours to nobody, there is no slice of it."""
     touched = Touched.within({ATTACKER: (NEW_YEAR, NEW_YEAR + 7 * 60)})

@@ -134,10 +134,11 @@ class Touched:
         near = sorted({hour + n for hour in own for n in range(-margin, margin + 1)})
         ips = [own.get(hour, 0) for hour in near]
         weigh = np.maximum(_spread(weights, near) * (size / SLICE_BYTES), ips).tolist()
-        sizes = list(zip(near, weigh, strict=True))
-        for (start, end), weight in _cut(sizes, hours, size if is_by_hour else None):
+        sizes = list(zip(near, ips, weigh, strict=True))
+        for (start, end), together, weight in _cut(sizes, hours, size if is_by_hour else None):
             piece = self.hours.filter(_is_within("hour", (start - margin, end + margin)))
-            parts = ceil(weight / size) or 1
+            # for each share all parts are read: an hour that is hardly too heavy has one
+            parts = max(ceil(together / size), round(weight / size), 1)
             shares = [piece.filter(pl.col("ip_hash") % parts == part) for part in range(parts)]
             shares = [share for share in shares if not share.is_empty()]
             for number, share in enumerate(shares):
@@ -312,19 +313,19 @@ def _spread(weights: Sequence[Weight], hours: Sequence[int]) -> npt.NDArray[np.f
 
 
 def _cut(
-    sizes: Sequence[tuple[int, float]], hours: int, size: int | None
-) -> Iterator[tuple[Span, float]]:
-    """The hours of each piece, and what they weigh together; *sizes* are in order of time."""
-    weight = 0.0
+    sizes: Sequence[tuple[int, int, float]], hours: int, size: int | None
+) -> Iterator[tuple[Span, int, float]]:
+    """The hours of each piece, how many IPs have one, and what they weigh; in order of time."""
+    together, weight = 0, 0.0
     start = end = sizes[0][0] if sizes else 0
-    for hour, heavy in sizes:
+    for hour, more, heavy in sizes:
         is_full = size is not None and weight and weight + heavy > size
         if hour >= start + hours or is_full:
-            yield (start, end), weight
-            start, weight = hour, 0.0
-        end, weight = hour + 1, weight + heavy
+            yield (start, end), together, weight
+            start, together, weight = hour, 0, 0.0
+        end, together, weight = hour + 1, together + more, weight + heavy
     if sizes:
-        yield (start, end), weight
+        yield (start, end), together, weight
 
 
 def _reach(rules: RuleSet) -> int:

@@ -27,6 +27,7 @@ from tasks.detect import scanning_kernel as scanning
 from tasks.detect import settling_kernel as settling
 from tasks.detect.access_lines import AccessLines
 from tasks.detect.columns import END_OF_TEXT, Texts
+from tasks.detect.excerpts import LINE_CHARACTERS
 from tasks.detect.numbered_texts import NumberedTexts
 from tasks.detect.outcomes import MAX_OUTCOMES, Outcomes
 from tasks.detect.packed import (
@@ -63,8 +64,6 @@ MAX_COUNTERS: Final = 1 << settling.COUNTER_BITS
 _MAX_IPS: Final = 1 << 18
 _MOST_BYTES: Final = 12 * 1024**2
 """Of results; more are written."""
-_SHORT: Final = 2000
-"""Lines up to that are kept as they are."""
 _OPEN: Final = -2
 """In the table of outcomes by method and status: a rule looks closer."""
 _UNKNOWN: Final = -1
@@ -324,7 +323,7 @@ class BlockCounter:
         )
         sizes = np.empty(len(lines), np.int32)
         texts = np.empty(int((stops - starts).sum()) + END_OF_TEXT * len(lines), np.uint8)
-        texts = texts[: sampling.copy_texts(data, starts, stops, _SHORT, texts, sizes)]
+        texts = texts[: sampling.copy_texts(data, starts, stops, LINE_CHARACTERS, texts, sizes)]
         others = (sizes < 0).nonzero()[0]
         if not len(others):
             return np.arange(len(lines)), sizes, texts
@@ -343,7 +342,7 @@ class BlockCounter:
         )
 
     def _text_of(self, line: bytes, access_line: bytes) -> str:
-        if len(line) <= _SHORT and line.isascii():
+        if len(line) <= LINE_CHARACTERS and line.isascii():
             return line.decode()
         event = _parse(access_line)
         return self._builder.sample_text(event, line, self._builder.judge(event))

@@ -24,17 +24,20 @@ class Parts:
         TransientError: There is no room for them, or was none once: what is there is not whole.
     """
 
-    def __init__(self, parts: Iterable[Part] = ()) -> None:
-        """These are there so far."""
+    def __init__(
+        self,
+        parts: Iterable[Part] = (),
+        *,
+        file: IO[bytes] | None = None,
+        places: Iterable[Place] = (),
+    ) -> None:
+        """These are there so far, or those in *file*, which is closed in the end."""
         # the file has no name: it is gone with the process, whatever ends that
-        self._keep_in(SpooledTemporaryFile(_MOST_IN_MEMORY))  # noqa: SIM115 -- closed below
-        self._places: list[Place] = []
+        self._file = file or SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115 -- closed below
+        finalize(self, _close, self._file)
+        self._places = list(places)
         self._failure: TransientError | None = None
         self.extend(parts)
-
-    def _keep_in(self, file: IO[bytes]) -> None:
-        self._file = file
-        finalize(self, _close, file)
 
     def share(self) -> tuple[int, Sequence[Place]]:
         """The descriptor of a file, and what is where in it: another process can open() that."""
@@ -47,10 +50,7 @@ class Parts:
     @classmethod
     def open(cls, descriptor: int, places: Sequence[Place]) -> Self:
         """What another process shares; the descriptor is this one's own."""
-        parts = cls()
-        parts._keep_in(os.fdopen(descriptor, "r+b"))
-        parts._places += places
-        return parts
+        return cls(file=os.fdopen(descriptor, "r+b"), places=places)
 
     def extend(self, parts: Iterable[Part]) -> None:
         """These are there, too."""

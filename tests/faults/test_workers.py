@@ -97,6 +97,7 @@ def test_counted_apart(database, truth, logs, counted_apart, monkeypatch):
         begin(self, batch)
 
     monkeypatch.setattr(apart._Worker, "__init__", start_and_tell)
+    monkeypatch.setattr(apart, "MOST_BATCHES", 100)  # on one core, one would be replaced
 
     summary = scan(logs)
 
